@@ -1,0 +1,84 @@
+"""Checks of what an optimizer is given, each with a sentence that names the argument and the mend.
+
+All of them run before the first in-place write, so that a refused call leaves nothing half-updated.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from numbers import Real
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+
+def check_number(name: str, value: Any, *, low: float = 0.0, below: float = math.inf) -> None:
+    """Refuse a ``value`` that is not a finite real number with low <= value < below.
+
+    A tensor of one element is a number too, as torch's tensor learning rates are.
+    """
+    if isinstance(value, Tensor):
+        if value.numel() != 1 or value.is_complex() or value.dtype is torch.bool:
+            raise ValueError(
+                f"{name} must be a number or a real tensor of one element, not a tensor of shape "
+                f"{tuple(value.shape)} and dtype {value.dtype}"
+            )
+        value = value.item()
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number, not {value!r} ({type(value).__name__})")
+    if not low <= value < below:  # also false for NaN
+        allowed = (
+            f"at least {low:g} and finite" if below == math.inf else f"in [{low:g}, {below:g})"
+        )
+        raise ValueError(f"{name} must be {allowed}, not {value!r}")
+
+
+def check_betas(betas: Any) -> None:
+    """Refuse ``betas`` that are not a pair of numbers in [0, 1)."""
+    if not isinstance(betas, tuple | list) or len(betas) != 2:
+        raise ValueError(f"betas must be a pair of numbers such as (0.9, 0.99), not {betas!r}")
+    for index, beta in enumerate(betas):
+        check_number(f"betas[{index}]", beta, below=1.0)
+
+
+def check_flag(name: str, value: Any) -> None:
+    """Refuse a switch that is not True or False."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, not {value!r}")
+
+
+def parameter_name(group: Mapping[str, Any], index: int) -> str:
+    """How to speak of a group's parameter: by its name where it has one, else by its place."""
+    names = group.get("param_names")
+    described = f"parameter {names[index]!r}" if names else f"parameter {index}"
+    return f"{described} of shape {tuple(group['params'][index].shape)}"
+
+
+def dense_gradients(optimizer: Optimizer) -> list[tuple[dict[str, Any], Tensor, Tensor]]:
+    """List (group, parameter, gradient) for every parameter that has a gradient.
+
+    Raises:
+        TypeError: if a gradient is sparse.
+    """
+    found = []
+    for group in optimizer.param_groups:
+        for index, parameter in enumerate(group["params"]):
+            gradient = parameter.grad
+            if gradient is None:
+                continue
+            if gradient.layout is not torch.strided:
+                raise TypeError(
+                    f"the gradient of {parameter_name(group, index)} is sparse, which "
+                    f"{type(optimizer).__name__} does not support: build the layer with "
+                    "sparse=False, or make the gradient dense before step()"
+                )
+            found.append((group, parameter, gradient))
+    return found
+
+
+def as_real(tensor: Tensor) -> Tensor:
+    """See a complex tensor as its pairs of reals; a real tensor is itself."""
+    return torch.view_as_real(tensor) if tensor.is_complex() else tensor
