@@ -1,0 +1,49 @@
+"""The experiments of the course, by name; each module states its claims and judges them."""
+
+from __future__ import annotations
+
+import importlib
+
+from linfcourse.experiments.experiment import (
+    SCALES,
+    Experiment,
+    at_best_lr,
+    best_lr,
+    mean_over_seeds,
+    on_edge_of_grid,
+)
+from linfcourse.experiments.judging import Claim, Verdict
+from linfcourse.experiments.methods import METHODS, make_optimizer
+
+# In the order of the chapters that tell them.
+NAMES = ("first_look",)
+
+
+def get(name: str) -> Experiment:
+    """The experiment of that name.
+
+    Raises:
+        ValueError: there is none; the message lists those there are.
+
+    >>> get("first_look").name
+    'first_look'
+    """
+    if name not in NAMES:
+        raise ValueError(f"experiment must be one of {', '.join(NAMES)}; got {name!r}")
+    return importlib.import_module(f"linfcourse.experiments.{name}").EXPERIMENT
+
+
+__all__ = [
+    "METHODS",
+    "NAMES",
+    "SCALES",
+    "Claim",
+    "Experiment",
+    "Verdict",
+    "at_best_lr",
+    "best_lr",
+    "get",
+    "make_optimizer",
+    "mean_over_seeds",
+    "on_edge_of_grid",
+]

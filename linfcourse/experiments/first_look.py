@@ -1,0 +1,198 @@
+"""Chapter 1: a small GPT on real text under SGD, AdaSGD, Adam, and Adam in a rotated space."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import matplotlib.pyplot as plt
+import torch
+from matplotlib.figure import Figure
+
+from linfcourse.data import shakespeare
+from linfcourse.experiments.experiment import Experiment, at_best_lr, best_lr
+from linfcourse.experiments.judging import Claim, Verdict, all_of, compare
+from linfcourse.experiments.methods import METHODS, make_optimizer
+from linfcourse.figures import label_lines, plot_band, smooth, style_of
+from linfcourse.models import GPT, GPTConfig
+from linfcourse.records import Record
+from linfcourse.training import train, warmup_cosine
+
+ORDER = ("adam", "rotated_adam", "adasgd", "sgd")
+
+
+@dataclass(frozen=True)
+class Config:
+    """A small GPT on characters of Shakespeare, the same grid of learning rates for each method.
+
+    Args:
+        methods: names in `METHODS`.
+        lrs: the grid, shared by all methods.
+        seeds: each seeds the initial weights, the batches and the rotation.
+        n_layer, n_head, width, context: the GPT.
+        batch: sequences a step.
+        steps, warmup: length of the run and of the linear warm-up; then a cosine to a tenth.
+        betas: (β₁, β₂) of every method that has them.
+        last: the final loss is the mean training loss of this many last steps.
+    """
+
+    methods: tuple[str, ...] = ORDER
+    lrs: tuple[float, ...] = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    n_layer: int = 2
+    n_head: int = 2
+    width: int = 32
+    context: int = 32
+    batch: int = 16
+    steps: int = 200
+    warmup: int = 30
+    betas: tuple[float, float] = (0.9, 0.99)
+    last: int = 40
+
+
+PRESETS = {
+    "cpu": Config(),
+    "gpu": Config(
+        n_layer=4, n_head=4, width=128, context=128, batch=64, steps=1000, warmup=100, last=100
+    ),
+    "paper": Config(
+        lrs=(3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0),
+        seeds=(0, 1, 2),
+        n_layer=12, n_head=12, width=768, context=256, batch=64,
+        steps=5000, warmup=500, betas=(0.9, 0.95), last=200,
+    ),
+}  # fmt: skip
+
+
+def trials(config: Config) -> list[dict]:
+    """One trial per seed, method and learning rate."""
+    return [
+        {"seed": seed, "method": method, "lr": lr}
+        for seed in config.seeds
+        for method in config.methods
+        for lr in config.lrs
+    ]
+
+
+def make_model(config: Config, seed: int, device: torch.device | str = "cpu") -> GPT:
+    """The GPT with the initial weights of that seed, the same for every method."""
+    torch.manual_seed(seed)
+    text = shakespeare()
+    size = GPTConfig(
+        vocab_size=text.vocab_size,
+        context=config.context,
+        n_layer=config.n_layer,
+        n_head=config.n_head,
+        width=config.width,
+    )
+    return GPT(size).to(device)
+
+
+def run_trial(config: Config, device: torch.device, seed: int, method: str, lr: float) -> dict:
+    """Train once; the training loss of every step and the mean of the last ones."""
+    model = make_model(config, seed, device)
+    batches = shakespeare().sampler(config.batch, config.context, seed, device=device)
+    rotation = {"seed": seed} if method.startswith("rotated") else {}
+    optimizer = make_optimizer(method, model.parameters(), lr, config.betas, **rotation)
+    history = train(
+        model,
+        lambda model, batch: model.loss(*batch),
+        batches,
+        optimizer,
+        steps=config.steps,
+        schedule=warmup_cosine(config.warmup),
+        clip=1.0,
+        seed=seed,
+    )
+    final = math.inf if history.diverged else history.final_loss(config.last)
+    return {"final_loss": final, "loss": history.loss}
+
+
+def ranking(record: Record) -> list[tuple[str, float, float]]:
+    """Methods from best to worst: (name, its best learning rate, mean final loss there)."""
+    rows = []
+    for method in record.values("method"):
+        best = at_best_lr(record, method=method)
+        mean = math.fsum(trial.result["final_loss"] for trial in best) / len(best)
+        rows.append((method, best_lr(record, method=method), mean))
+    return sorted(rows, key=lambda row: row[2])
+
+
+def draw_losses(record: Record) -> Figure:
+    """Training loss of each method at its best learning rate; a band spans the seeds."""
+    figure, ax = plt.subplots()
+    for method, _, _ in ranking(record):
+        curves = [trial.result["loss"] for trial in at_best_lr(record, method=method)]
+        steps = range(1, len(curves[0]) + 1)
+        curves = [smooth(curve, 10) for curve in curves]
+        plot_band(ax, steps, curves, label=METHODS[method].label, **style_of(method))
+    ax.set(xlabel="step", ylabel="training loss (nats a character)", yscale="log")
+    ax.yaxis.set_major_formatter("{x:g}")
+    ax.yaxis.set_minor_formatter("{x:g}")
+    label_lines(ax)
+    return figure
+
+
+def draw_grid(record: Record) -> Figure:
+    """Final loss of each method against the learning rate: nobody lost by an unlucky lr."""
+    figure, ax = plt.subplots()
+    for method, _, _ in ranking(record):
+        lrs = sorted({trial.setting["lr"] for trial in record.select(method=method)})
+        columns = [
+            [trial.result["final_loss"] for trial in record.select(method=method, lr=lr)]
+            for lr in lrs
+        ]
+        curves = [
+            [value if math.isfinite(value) else math.nan for value in row]
+            for row in zip(*columns, strict=True)
+        ]
+        plot_band(ax, lrs, curves, label=METHODS[method].label, **style_of(method))
+    ax.set(xlabel="learning rate", ylabel="final training loss", xscale="log")
+    label_lines(ax)
+    return figure
+
+
+def _finals(record: Record, method: str) -> list[float]:
+    return [trial.result["final_loss"] for trial in at_best_lr(record, method=method)]
+
+
+def _judge_pair(lower: str, higher: str):
+    def judge(record: Record) -> Verdict:
+        names = (METHODS[lower].label, METHODS[higher].label)
+        return compare(_finals(record, lower), _finals(record, higher), names, "final loss")
+
+    return judge
+
+
+def _judge_order(record: Record) -> Verdict:
+    pairs = list(zip(ORDER, ORDER[1:], strict=False))
+    return all_of({f"{a} < {b}": _judge_pair(a, b)(record) for a, b in pairs})
+
+
+CLAIMS = (
+    Claim(
+        "first_look.rotation_hurts_adam",
+        "Adam ends at a lower training loss than Adam in a randomly rotated space.",
+        "arXiv:2410.08198, abstract",
+        "01_why_does_adam_beat_sgd",
+        _judge_pair("adam", "rotated_adam"),
+    ),
+    Claim(
+        "first_look.order",
+        "Adam, rotated Adam, AdaSGD, SGD: that is the order of their final losses.",
+        "arXiv:2410.08198, abstract, for the first three; the place of SGD is ours",
+        "01_why_does_adam_beat_sgd",
+        _judge_order,
+    ),
+)
+
+EXPERIMENT = Experiment(
+    name="first_look",
+    title="A small GPT on Shakespeare under Adam, rotated Adam, AdaSGD and SGD",
+    presets=PRESETS,
+    trials=trials,
+    run_trial=run_trial,
+    claims=CLAIMS,
+    data=("shakespeare.txt.gz",),
+)
+run, recorded = EXPERIMENT.run, EXPERIMENT.recorded

@@ -1,0 +1,134 @@
+"""From figures to verdicts: does a claim hold on this record, fail, or stay open?
+
+A verdict never rests on one run. Two methods are compared seed by seed, each at the learning rate
+that was best for it on a grid shared by all, and the difference has to be larger than its own
+uncertainty (a 90 % Student interval of the paired differences) before a claim `holds` or `fails`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy
+
+from linfcourse.records import Record
+
+Status = Literal["holds", "fails", "inconclusive"]
+
+# 95 % quantiles of Student's t, so that two-sided intervals have 90 %; index = degrees of freedom.
+_T95 = (
+    math.inf, 6.314, 2.920, 2.353, 2.132, 2.015, 1.943, 1.895, 1.860, 1.833, 1.812,
+    1.796, 1.782, 1.771, 1.761, 1.753, 1.746, 1.740, 1.734, 1.729, 1.725,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`holds`, `fails` or `inconclusive`, the reason in one sentence, and the figures used."""
+
+    status: Status
+    reason: str
+    figures: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A sentence that a paper (or this course) states, and how a record judges it.
+
+    Args:
+        id: short stable name, `experiment.what`.
+        statement: the claim in plain words.
+        source: where it is stated, such as `"arXiv:2410.08198"` or `"this course"`.
+        chapter: file stem of the chapter that treats it.
+        judge: `record -> Verdict`; must be a pure function of the record.
+    """
+
+    id: str
+    statement: str
+    source: str
+    chapter: str
+    judge: Callable[[Record], Verdict]
+
+
+def interval(values: Sequence[float]) -> tuple[float, float, float]:
+    """Mean and 90 % Student interval of independent values: (mean, low, high).
+
+    With one value, or one that is not finite, the interval is the whole line.
+
+    >>> interval([1.0, 2.0, 3.0])
+    (2.0, 0.314..., 3.685...)
+    """
+    values = numpy.asarray(values, dtype=float)
+    mean = float(values.mean())
+    if len(values) < 2 or not numpy.isfinite(values).all():
+        return mean, -math.inf, math.inf
+    quantile = _T95[len(values) - 1] if len(values) <= len(_T95) else 1.725
+    half = quantile * float(values.std(ddof=1)) / math.sqrt(len(values))
+    return mean, mean - half, mean + half
+
+
+def compare(
+    lower: Sequence[float], higher: Sequence[float], names: tuple[str, str], what: str = "loss"
+) -> Verdict:
+    """Is the first quantity smaller than the second, seed by seed?
+
+    A run that diverged counts as an infinite loss: it loses against any finite one.
+
+    Args:
+        lower, higher: one value a seed, in the same order of seeds.
+        names: what to call the two in the reason.
+        what: the quantity compared.
+
+    Raises:
+        ValueError: the two have different lengths, or none.
+    """
+    if len(lower) != len(higher) or not len(lower):
+        raise ValueError(
+            f"compare needs one value a seed for both, got {len(lower)} and {len(higher)}"
+        )
+    if not all(map(math.isfinite, [*lower, *higher])):
+        return _compare_with_divergence(lower, higher, names, what)
+    difference = [b - a for a, b in zip(lower, higher, strict=True)]
+    mean, low, high = interval(difference)
+    figures = {names[0]: list(lower), names[1]: list(higher), "difference": [mean, low, high]}
+    text = (
+        f"{what} of {names[1]} minus {names[0]}: {mean:.3g} [{low:.3g}, {high:.3g}] "
+        f"over {len(lower)} seed{'s' if len(lower) > 1 else ''}"
+    )
+    if low > 0:
+        return Verdict("holds", text, figures)
+    if high < 0:
+        return Verdict("fails", text, figures)
+    return Verdict("inconclusive", text, figures)
+
+
+def _compare_with_divergence(lower, higher, names, what) -> Verdict:
+    figures = {names[0]: list(lower), names[1]: list(higher)}
+    if all(map(math.isfinite, lower)) and not any(map(math.isfinite, higher)):
+        return Verdict("holds", f"{names[1]} diverged on every seed", figures)
+    if not any(map(math.isfinite, lower)) and all(map(math.isfinite, higher)):
+        return Verdict("fails", f"{names[0]} diverged on every seed", figures)
+    return Verdict("inconclusive", f"{what}: some runs diverged", figures)
+
+
+def all_of(verdicts: dict[str, Verdict]) -> Verdict:
+    """A claim of several parts: fails if one part fails, holds if all hold."""
+    if not verdicts:
+        raise ValueError("all_of needs at least one verdict")
+    statuses = [v.status for v in verdicts.values()]
+    status: Status = (
+        "fails" if "fails" in statuses else
+        "holds" if all(s == "holds" for s in statuses) else "inconclusive"
+    )  # fmt: skip
+    reason = "; ".join(v.reason for v in verdicts.values())
+    return Verdict(status, reason, {name: v.figures for name, v in verdicts.items()})
+
+
+def threshold(value: float, low: float, high: float, what: str) -> Verdict:
+    """Does a single computed figure lie in a range that was fixed beforehand?"""
+    inside = low <= value <= high
+    text = f"{what} is {value:.3g}, asked to lie in [{low:.3g}, {high:.3g}]"
+    return Verdict("holds" if inside else "fails", text, {what: value})
