@@ -16,6 +16,9 @@ class Norm:
     be had without copying all tensors into one.
     """
 
+    elementwise = False
+    """Whether an entry of lmo(g) depends on that entry of g alone, so that g may be cut up."""
+
     def __call__(self, x: Tensor) -> Tensor:
         """‖x‖, as a 0-d tensor."""
         raise NotImplementedError
@@ -69,7 +72,7 @@ def require_floating(x: Tensor) -> None:
 
 def as_real(x: Tensor) -> Tensor:
     """A complex tensor as its pairs of reals."""
-    return torch.view_as_real(x) if x.is_complex() else x
+    return torch.view_as_real(x.resolve_conj()) if x.is_complex() else x
 
 
 def in_working_precision(x: Tensor) -> Tensor:

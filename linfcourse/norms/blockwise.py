@@ -53,7 +53,7 @@ class Blockwise(Norm):
                 "blocks must be an integer tensor of labels or a partition rule such as "
                 f"linfcourse.partitions.per_row, not {blocks!r}"
             )
-        self.blocks = blocks
+        self.blocks = blocks.detach().clone() if isinstance(blocks, Tensor) else blocks
 
     def __call__(self, x: Tensor) -> Tensor:
         return self.bind([x])(x)
@@ -67,26 +67,28 @@ class Blockwise(Norm):
     def bind(self, params: Sequence[Tensor]) -> Norm:
         """The norm of the one vector made of these tensors, its labels looked up once and for all.
 
-        Labels given as a tensor have the shape of the one tensor, or are flat, one label for every
-        coordinate of all tensors in order. The two reals of a complex entry share its label.
+        Labels given as a tensor have the shape of the one tensor or, for several, are flat: one
+        label for every coordinate of all tensors in order. The two reals of a complex entry share
+        its label.
         """
         for p in params:
             require_floating(p)
         if not isinstance(self.blocks, Tensor):
-            labels = self.blocks.ids(list(params))
+            return _Blocks(self.blocks.ids(list(params)).to(params[0].device))
+        one = len(params) == 1
+        if one:
+            allowed = {tuple(params[0].shape), tuple(as_real(params[0]).shape)}
         else:
-            labels = self.blocks
-            shapes = [tuple(p.shape) for p in params]
-            whole = (sum(p.numel() for p in params),)
-            if tuple(labels.shape) not in ((shapes[0], whole) if len(shapes) == 1 else (whole,)):
-                raise ValueError(
-                    f"blocks has labels of shape {tuple(labels.shape)} for "
-                    f"{'a tensor' if len(shapes) == 1 else 'tensors'} of shape "
-                    f"{', '.join(map(str, shapes))}: give one label for each coordinate, or a "
-                    "partition rule such as linfcourse.partitions.per_row"
-                )
-        labels = labels.reshape(-1)
-        if any(p.is_complex() for p in params) and len(labels) == sum(p.numel() for p in params):
+            allowed = {(sum(p.numel() for p in params),)}
+        if tuple(self.blocks.shape) not in allowed:
+            raise ValueError(
+                f"blocks has labels of shape {tuple(self.blocks.shape)} for "
+                f"{'a tensor' if one else 'tensors'} of shape "
+                f"{', '.join(str(tuple(p.shape)) for p in params)}: give one label for each "
+                "coordinate, or a partition rule such as linfcourse.partitions.per_row"
+            )
+        labels = self.blocks.reshape(-1)
+        if len(labels) < sum(as_real(p).numel() for p in params):
             pieces = labels.split([p.numel() for p in params])
             labels = torch.cat(
                 [
@@ -94,6 +96,7 @@ class Blockwise(Norm):
                     for p, piece in zip(params, pieces, strict=True)
                 ]
             )
+        _, labels = torch.unique(labels, return_inverse=True)
         return _Blocks(labels.to(params[0].device))
 
     def __eq__(self, other: object) -> bool:
@@ -114,18 +117,19 @@ class Blockwise(Norm):
 
 
 class _Blocks(Norm):
-    """The Φ-norm on vectors of one length, from one label for each real coordinate."""
+    """The Φ-norm on vectors of one length, from a label in 0..B−1 for each real coordinate."""
 
     def __init__(self, labels: Tensor) -> None:
-        _, index, sizes = torch.unique(labels, return_inverse=True, return_counts=True)
-        self.index = index
-        # root of d_b; float64 where there is such a thing, since a block may have 10⁸ coordinates
+        # float64 where there is such a thing, since a block may have 10⁸ coordinates
         self.exact = torch.float32 if labels.device.type == "mps" else torch.float64
+        sizes = torch.bincount(labels)
         self.roots = sizes.to(self.exact).sqrt()
-        # blocks that are equal runs, as rows are, need no scatter and no gather
-        count, d = len(sizes), len(index)
-        runs = torch.arange(count, device=index.device).repeat_interleave(d // count if d else 1)
-        self.rows = bool(d) and torch.equal(runs, index)
+        count, d = len(sizes), len(labels)
+        # blocks that are equal runs, as rows are, need no scatter and no gather, and no labels
+        self.rows = bool(d) and torch.equal(
+            labels, torch.arange(count, device=labels.device).repeat_interleave(d // count)
+        )
+        self.index = None if self.rows else labels
 
     def __call__(self, x: Tensor) -> Tensor:
         x = as_vector(x)
@@ -139,31 +143,30 @@ class _Blocks(Norm):
     def lmo(self, g: Tensor) -> Tensor:
         scaled, norms, _ = self._parts(as_vector(g))
         # a block's largest scaled entry is 1, so the only norm below 1 is that of a zero block
-        factor = (self.roots / -norms.clamp(min=1.0)).to(scaled.dtype)
-        return like((scaled * self._spread(factor)).reshape(as_real(g).shape), g)
+        factors = (self.roots / -norms.clamp(min=1.0)).to(scaled.dtype)
+        s = scaled * self._spread(factors)
+        return like(s.reshape(as_real(g).shape), g)
 
     def _spread(self, values: Tensor) -> Tensor:
-        """One value a block, handed to each coordinate of the block."""
-        if self.rows:
-            return values.repeat_interleave(len(self.index) // len(values))
-        return values[self.index]
+        """One value a block, in the shape that multiplies the coordinates."""
+        return values.unsqueeze(1) if self.rows else values[self.index]
 
     def _parts(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """x over its block's largest entry, the block norms of that, and the block norms of x."""
-        magnitudes = x.detach().abs()
+        if x.device != self.roots.device:  # the model was moved: move along, once
+            self.roots = self.roots.to(x.device)
+            self.index = None if self.rows else self.index.to(x.device)
         if self.rows:
-            largest = magnitudes.view(len(self.roots), -1).amax(dim=1)
+            x = x.view(len(self.roots), -1)
+            scale = safe_scale(x.detach().abs().amax(dim=1))
+            scaled = x / self._spread(scale)
+            squares = scaled.square().sum(dim=1).to(self.exact)
         else:
-            largest = x.new_zeros(len(self.roots)).scatter_reduce_(
-                0, self.index, magnitudes, "amax"
-            )
-        scale = safe_scale(largest)
-        scaled = x / self._spread(scale)
-        if self.rows:
-            squares = scaled.square().view(len(self.roots), -1).sum(dim=1).to(self.exact)
-        else:
-            squares = torch.zeros_like(self.roots).index_add_(
-                0, self.index, scaled.to(self.exact).square()
-            )
+            largest = x.new_zeros(len(self.roots))
+            largest.scatter_reduce_(0, self.index, x.detach().abs(), "amax")
+            scale = safe_scale(largest)
+            scaled = x / self._spread(scale)
+            squares = torch.zeros_like(self.roots)
+            squares = squares.index_add(0, self.index, scaled.to(self.exact).square())
         norms = squares.sqrt()
         return scaled, norms, scale * norms

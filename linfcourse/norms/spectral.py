@@ -125,6 +125,5 @@ def _matrix(x: Tensor) -> Tensor:
             "Spectral takes real tensors: give it the real matrix that you mean, such as "
             "torch.view_as_real(x).flatten(1)"
         )
-    return (
-        in_working_precision(x).reshape(-1, 1) if x.ndim < 2 else in_working_precision(x).flatten(1)
-    )
+    x = in_working_precision(x)
+    return x.reshape(-1, 1) if x.ndim < 2 else x.flatten(1)

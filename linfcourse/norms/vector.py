@@ -27,6 +27,8 @@ class LInf(Norm):
     (tensor(4.), tensor(7.), tensor([-1.,  1.,  0.]))
     """
 
+    elementwise = True
+
     def __call__(self, x: Tensor) -> Tensor:
         return largest_entry(as_vector(x))
 
