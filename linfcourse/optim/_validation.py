@@ -77,3 +77,8 @@ def dense_gradients(optimizer: Optimizer) -> list[tuple[dict[str, Any], Tensor, 
                 )
             found.append((group, parameter, gradient))
     return found
+
+
+def as_real(tensor: Tensor) -> Tensor:
+    """See a complex tensor as its pairs of reals, to be written to; a real tensor is itself."""
+    return torch.view_as_real(tensor) if tensor.is_complex() else tensor
