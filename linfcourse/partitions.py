@@ -70,6 +70,15 @@ class Blocks:
         index = torch.arange(self.rows) if self.index is None else self.index.long()
         return index.repeat_interleave(coordinates // self.rows)
 
+    def sizes(self, tensor: Tensor) -> Tensor:
+        """How many of the tensor's coordinates lie in each block of its table, int64 (count,)."""
+        columns = coordinates(tensor) // max(self.rows, 1)
+        index = self.index_on(tensor.device)
+        if index is None:
+            return torch.full((self.count,), columns, device=tensor.device)
+        zeros = torch.zeros(self.count, dtype=torch.int64, device=tensor.device)
+        return zeros.index_add_(0, index, torch.full_like(index, columns, dtype=torch.int64))
+
 
 class Partition(ABC):
     """A rule that cuts parameters into blocks; subclasses say how one tensor is cut."""
