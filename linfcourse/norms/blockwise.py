@@ -64,6 +64,9 @@ class Blockwise(Norm):
     def lmo(self, g: Tensor) -> Tensor:
         return self.bind([g]).lmo(g)
 
+    def lmo_joint(self, gs: Sequence[Tensor]) -> list[Tensor]:
+        return self.bind(gs).lmo_joint(gs)
+
     def bind(self, params: Sequence[Tensor]) -> Norm:
         """The norm of the one vector made of these tensors, its labels looked up once and for all.
 

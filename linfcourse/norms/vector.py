@@ -38,8 +38,9 @@ class LInf(Norm):
     @torch.no_grad()
     def lmo(self, g: Tensor) -> Tensor:
         require_floating(g)
-        # 0·g is nothing, except where g is not finite; torch.sign(NaN) would be 0
-        return like(torch.sign(-as_real(g)).add_(as_real(g), alpha=0.0), g)
+        g_real = as_real(g)
+        # 0·g is nothing, except where g is not finite: there torch.sign would hide a NaN as 0
+        return like(torch.sign(g_real).neg_().add_(g_real, alpha=0.0), g)
 
 
 class L2(Norm):
@@ -63,6 +64,8 @@ class L2(Norm):
 
     @torch.no_grad()
     def lmo_joint(self, gs: Sequence[Tensor]) -> list[Tensor]:
+        for g in gs:
+            require_floating(g)
         device = gs[0].device
         scale = safe_scale(torch.stack([largest_entry(as_vector(g)).to(device) for g in gs]).amax())
         scaled = [in_working_precision(as_real(g)) / scale.to(g.device) for g in gs]

@@ -2,8 +2,9 @@
 
 An optimizer step reads and writes a handful of arrays a few times each. Done array by array, every
 operation of a big tensor goes out to main memory and the temporaries are paged in afresh; done
-piece by piece, only the first touch of each piece does. Elementwise arithmetic does not depend on
-the cut, so the results are the same bit for bit.
+piece by piece, only the first touch of each piece does. Pieces are whole numbers of vector
+registers, so the results are the same bit for bit. (For half precision torch rounds differently in
+the remainder of a loop that does not fill a register, so other cuts would differ in the last bit.)
 """
 
 from __future__ import annotations
