@@ -73,10 +73,9 @@ def _records(options: argparse.Namespace) -> int:
             if path.exists():
                 record = Record.load(path)
                 commit = (record.commit or "no commit")[:8]
-                print(
-                    f"{name:<24} {scale:<6} {len(record.trials):>4} trials {record.seconds:>8.0f} s  "
-                    f"{record.environment.get('device_name', '?')}, {commit}"
-                )
+                size = f"{len(record.trials):>4} trials {record.seconds:>8.0f} s"
+                machine = record.environment.get("device_name", "?")
+                print(f"{name:<24} {scale:<6} {size}  {machine}, {commit}")
             else:
                 print(f"{name:<24} {scale:<6} missing")
     return 0

@@ -25,7 +25,7 @@ class LineStyle:
     marker: str
 
 
-# Hues after Okabe and Ito, darkened where needed so that text in that colour stays readable on white.
+# Hues after Okabe and Ito, darkened so that text in that colour stays readable on white.
 STYLES = {
     "adam": LineStyle("#0060a0", "-", "o"),
     "rotated_adam": LineStyle("#b04a00", (0, (5, 1.5)), "s"),

@@ -46,7 +46,10 @@ _ADASGD_MISTAKES = (
         "Each coordinate has its own v here: that is Adam. AdaSGD has one v for all.",
     ),
     ({"mean": torch.sum}, "v collects the sum of the squares; the mean is asked for."),
-    ({"mean": lambda s: s.mean().sqrt()}, "v collects the norm of g; its mean square is asked for."),
+    (
+        {"mean": lambda s: s.mean().sqrt()},
+        "v collects the norm of g; its mean square is asked for.",
+    ),
     ({"correct": False}, "The bias correction is missing: divide m by 1 − β₁ᵗ and v by 1 − β₂ᵗ."),
     ({"inside": True}, "ε stands inside the root; here it is added to the root."),
     ({"sign": 1}, "The step goes up the slope: its sign is flipped."),

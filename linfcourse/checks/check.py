@@ -18,7 +18,7 @@ _EXERCISES: dict[str, Callable[[Any], str | None]] = {}
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What a check found: `passed`, and the message shown. True exactly when the answer is right."""
+    """What a check found, and the message it showed. True exactly when the answer is right."""
 
     exercise: str
     passed: bool

@@ -1,8 +1,9 @@
 """What an experiment is, and the one loop that runs any of them.
 
-An experiment is a module with a frozen `Config`, a grid of *trials* (plain dictionaries), a function
-that runs one trial, and the claims that its record is held against. Trials are independent of each
-other, so a killed run loses at most the trial it was in: each finished one is a line in a file.
+An experiment is a module with a frozen `Config`, a grid of *trials* (plain dictionaries), a
+function that runs one trial, and the claims that its record is held against. Trials are independent
+of each other, so a killed run loses at most the trial it was in: each finished one is a line in a
+file.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import torch
@@ -165,8 +166,7 @@ def _judge_pair(lower: str, higher: str):
 
 
 def _judge_order(record: Record) -> Verdict:
-    pairs = list(zip(ORDER, ORDER[1:], strict=False))
-    return all_of({f"{a} < {b}": _judge_pair(a, b)(record) for a, b in pairs})
+    return all_of({f"{a} < {b}": _judge_pair(a, b)(record) for a, b in pairwise(ORDER)})
 
 
 CLAIMS = (
