@@ -31,7 +31,7 @@ def openwebtext(
 
     Raises:
         FileNotFoundError: one of ``files`` is not there.
-        ValueError: a damaged token file, an unknown tokenizer, files without text.
+        ValueError: a damaged token file, an unknown tokenizer, files without text or not in UTF-8.
     """
     return _open("openwebtext", ("Skylion007/openwebtext",), folder, files, tokenizer)
 
@@ -67,7 +67,7 @@ def _open(
 
     if files is not None:
         paths = _existing(files)
-        return tokenised(f"files {_digest(paths)}", (p.read_text("utf-8") for p in paths))
+        return tokenised(f"files {_digest(paths)}", (_text(p) for p in paths))
     if (folder / f"{name}-{chosen.name}").exists():
         return tokenised(name, ())
     try:
@@ -102,6 +102,13 @@ def _existing(files: Sequence[str | Path]) -> list[Path]:
         if not path.is_file():
             raise FileNotFoundError(f"files names {path}, which is not there")
     return paths
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8")  # every character kept, line ends too
+    except UnicodeDecodeError as error:
+        raise ValueError(f"files must be text in UTF-8, but {path} is not: {error}") from error
 
 
 def _digest(paths: Iterable[Path]) -> str:

@@ -82,7 +82,7 @@ class CharText:
 
     >>> text = CharText.from_text("to be or not to be, that is", val_fraction=0.25)
     >>> text.vocab_size, len(text.train), len(text.val)
-    (13, 21, 6)
+    (12, 21, 6)
     >>> text.decode(text.encode("or not"))
     'or not'
     """

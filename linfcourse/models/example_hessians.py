@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from linfcourse import rotations
 from linfcourse.models.quadratics import Quadratic, hard_spectrum
-from linfcourse.rotations import Haar
 
 
 def random_psd(d: int, rank: int | None = None, seed: int = 0) -> Tensor:
@@ -90,7 +90,7 @@ def example_hessians(d: int, seed: int = 0) -> dict[str, Tensor]:
     hard = Quadratic(hard_spectrum(d, heavy=min(10, d)))
     return {
         "diagonal": hard.dense(),
-        "rotated": hard.rotated(Haar(seed=seed)).dense(),
+        "rotated": hard.rotated(rotations.Haar(seed=seed)).dense(),
         "random PSD": random_psd(d, seed=seed),
         "rank one": rank_one(d, seed=seed),
         "heavy-tailed rows": heavy_tailed_rows(d, seed=seed),

@@ -104,7 +104,7 @@ def two_layer_linear_problem(
         dtype: of A and of the weights.
 
     >>> round(two_layer_linear_problem(50, seed=1).loss().item(), 1)  # ½‖A‖², about d/2
-    23.4
+    22.7
     """
     if isinstance(d, bool) or not isinstance(d, int):
         raise TypeError(f"d must be an integer, got {d!r}")

@@ -1,0 +1,329 @@
+"""One training loop for the whole course: seeds, schedules, clipping, evaluation, resume."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from tqdm import tqdm
+
+from linfcourse.checkpoints import (
+    capture_state,
+    identify_run,
+    load_checkpoint,
+    restore_state,
+    save_checkpoint,
+)
+from linfcourse.schedules import Schedule, constant, warmup_constant, warmup_cosine
+
+__all__ = ["History", "constant", "train", "warmup_constant", "warmup_cosine"]
+
+_AUTOCAST = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+# How many steps' losses may wait on a GPU: reading one makes the host wait for the device.
+_READ_EVERY = 50
+
+
+@dataclass
+class History:
+    """What happened in a run.
+
+    Attributes:
+        loss: training loss of each step, before its update. If the run diverged, the last one is
+            the first that was not finite, and the list is shorter than the run was to be.
+        lr: learning rate of each of these steps, of the first parameter group.
+        evaluations: (updates made so far, what ``evaluate`` returned), in order.
+        seconds: wall time of the loop, over all sessions of a resumed run.
+        diverged: whether a training loss was not finite; the run stopped there.
+    """
+
+    loss: list[float] = field(default_factory=list)
+    lr: list[float] = field(default_factory=list)
+    evaluations: list[tuple[int, dict[str, float]]] = field(default_factory=list)
+    seconds: float = 0.0
+    diverged: bool = False
+
+    def final_loss(self, last: int = 50) -> float:
+        """Mean training loss of the last ``last`` steps; infinite if the run diverged.
+
+        >>> History(loss=[3.0, 2.0, 1.0]).final_loss(last=2)
+        1.5
+        """
+        if isinstance(last, bool) or not isinstance(last, int) or last < 1:
+            raise ValueError(f"last must be an integer >= 1, got {last!r}")
+        if not self.loss:
+            raise ValueError("the history holds no steps yet")
+        if self.diverged:
+            return math.inf
+        tail = self.loss[-last:]
+        return math.fsum(tail) / len(tail)
+
+
+def train(
+    model: nn.Module,
+    loss_fn: Callable[[nn.Module, Any], Tensor],
+    batches: Callable[[int], Any],
+    optimizer: Optimizer,
+    *,
+    steps: int,
+    schedule: Schedule | None = None,
+    clip: float | None = None,
+    evaluate: Callable[[nn.Module], Mapping[str, float]] | None = None,
+    eval_every: int | None = None,
+    seed: int = 0,
+    progress: bool | None = None,
+    checkpoint: str | Path | None = None,
+    checkpoint_every: int | None = None,
+    accumulate: int = 1,
+    precision: str = "fp32",
+    config: Mapping[str, Any] | None = None,
+) -> History:
+    """Train ``model`` for ``steps`` updates and say how it went.
+
+    The run is a function of its arguments: torch's random numbers are seeded with ``seed`` for its
+    duration and put back as they were, and neither evaluating nor checkpointing changes its path.
+    With ``checkpoint``, a call that was killed can be made again, with everything made anew as at
+    the first time, and goes on after the last checkpoint; on a CPU bit for bit as if nothing had
+    happened. On a GPU the loop does not make the host wait for the device.
+
+    Args:
+        model: a module, also a wrapped one (``DistributedDataParallel``). It is put in training
+            mode, and in evaluation mode for ``evaluate``; at the end it is as before.
+        loss_fn: ``(model, batch) -> scalar``, for instance ``linfcourse.models.cross_entropy``.
+        batches: ``step -> batch``, on the model's device. With ``accumulate`` > 1 its argument
+            counts the parts: update s uses ``batches(s·accumulate), …``. A function of its argument
+            alone, or a resumed run sees other data.
+        optimizer: any torch optimizer that needs no closure.
+        steps: number of updates.
+        schedule: ``(step, steps) ->`` multiplier of each group's learning rate as given (default:
+            constant). The learning rates are put back at the end.
+        clip: the gradient is scaled to this norm, over all parameters, where it is longer.
+        evaluate: ``model -> {name: number}``; called before the first update, after every
+            ``eval_every`` updates, and after the last one. Gradients are enabled, so that
+            Hessians can be measured; use ``torch.no_grad`` where they are not needed.
+        eval_every: in updates; None evaluates at the start and the end only.
+        seed: of torch's global generators (dropout).
+        progress: a bar on stderr; None shows one only in a terminal, never in a notebook.
+        checkpoint: a file to resume from if it is there, and to write to.
+        checkpoint_every: in updates (default: ten times in a run). It is always written at the end.
+        accumulate: batches whose gradients are averaged for one update.
+        precision: ``"fp32"`` (the model's own dtype), ``"bf16"`` or ``"fp16"`` (autocast; fp16 with
+            loss scaling, which waits for the device at each step).
+        config: plain values that identify the run beyond these arguments, such as the sizes of the
+            model and the seed of the data. A checkpoint with others is refused.
+
+    Returns:
+        The :class:`History`. A loss that is not finite ends the run and is not an error: learning
+        rates are chosen by trying too large ones. On a GPU it is noticed up to 50 steps late, and
+        those steps are left out.
+
+    Raises:
+        TypeError, ValueError: an argument that does not fit; a loss that is not a scalar with a
+            gradient; a checkpoint that is damaged or of a different run. The model is unchanged.
+
+    >>> from linfcourse.models import narrow_valley
+    >>> valley = narrow_valley(condition=10.0)
+    >>> sgd = torch.optim.SGD(valley.parameters(), lr=0.1)
+    >>> history = train(valley, lambda model, _: model.loss(), lambda step: None, sgd, steps=20)
+    >>> round(history.loss[0], 1), round(history.loss[-1], 3)
+    (7.0, 0.036)
+    """
+    schedule = constant() if schedule is None else schedule
+    _check_arguments(
+        model, loss_fn, batches, optimizer, steps, schedule, clip, evaluate, eval_every, seed,
+        checkpoint, checkpoint_every, accumulate, precision,
+    )  # fmt: skip
+    if checkpoint_every is None:
+        checkpoint_every = math.ceil(steps / 10)
+    params = [p for group in optimizer.param_groups for p in group["params"]]
+    device = params[0].device
+    base_lrs = [float(group["lr"]) for group in optimizer.param_groups]
+    scaler = torch.amp.GradScaler(device.type) if precision == "fp16" else None
+    resumed = run = None
+    if checkpoint is not None:
+        arguments = {
+            "steps": steps, "seed": seed, "clip": clip, "eval_every": eval_every,
+            "accumulate": accumulate, "precision": precision,
+        }  # fmt: skip
+        run = identify_run(model, optimizer, schedule, arguments, config)
+        if Path(checkpoint).exists():
+            resumed = load_checkpoint(checkpoint, run)
+
+    history, start = History(), 0
+    waiting: list[Tensor] = []  # losses still on the device
+    show = sys.stderr.isatty() if progress is None else progress
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_fork_rng(device))
+        stack.callback(_set_lrs, optimizer, base_lrs, 1.0)
+        stack.callback(model.train, model.training)
+        if resumed is None:
+            _seed_rng(seed, device)
+        else:
+            restore_state(resumed["training"], model, optimizer, scaler, device)
+            history, start = History(**resumed["history"]), resumed["done"]
+        bar = stack.enter_context(
+            tqdm(total=steps, initial=start, disable=not show, leave=False, file=sys.stderr)
+        )
+        began = time.perf_counter() - history.seconds
+        model.train()
+        if resumed is None and evaluate is not None:
+            _evaluate(evaluate, model, device, 0, history)
+
+        for step in range(start, steps):
+            if history.diverged:  # also where the checkpoint of a diverged run was loaded
+                break
+            multiplier = schedule(step, steps)
+            _set_lrs(optimizer, base_lrs, multiplier)
+            optimizer.zero_grad(set_to_none=True)
+            loss = _backward(model, loss_fn, batches, step, accumulate, device, precision, scaler)
+            if scaler is not None:
+                scaler.unscale_(optimizer)
+            if clip is not None:
+                nn.utils.clip_grad_norm_(params, clip)
+            if scaler is None:
+                optimizer.step()
+            else:
+                scaler.step(optimizer)
+                scaler.update()
+            waiting.append(loss)
+            history.lr.append(base_lrs[0] * multiplier)
+            bar.update()
+
+            done = step + 1
+            evaluating = evaluate is not None and _is_due(done, eval_every, steps)
+            saving = checkpoint is not None and _is_due(done, checkpoint_every, steps)
+            enough = device.type == "cpu" or len(waiting) >= _READ_EVERY
+            if enough or evaluating or saving or done == steps:
+                _read_losses(waiting, history)
+                bar.set_postfix(loss=f"{history.loss[-1]:.4g}", refresh=False)
+            if evaluating and not history.diverged:
+                _evaluate(evaluate, model, device, done, history)
+            history.seconds = time.perf_counter() - began
+            if checkpoint is not None and (saving or history.diverged) and _is_writer():
+                training = capture_state(model, optimizer, scaler, device)
+                state = {"done": done, "training": training, "history": asdict(history)}
+                save_checkpoint(checkpoint, run, state)
+    return history
+
+
+def _is_due(done: int, every: int | None, steps: int) -> bool:
+    return done == steps or (every is not None and done % every == 0)
+
+
+def _backward(model, loss_fn, batches, step, accumulate, device, precision, scaler) -> Tensor:
+    """Gradients of one update's mean loss into ``.grad``; the loss, still on its device."""
+    total = None
+    for part in range(accumulate):
+        # Wrapped for several processes, the model exchanges gradients once, after the last part.
+        last = part == accumulate - 1
+        alone = (
+            contextlib.nullcontext() if last or not hasattr(model, "no_sync") else model.no_sync()
+        )
+        with alone:
+            with torch.autocast(device.type, _AUTOCAST[precision], enabled=precision != "fp32"):
+                loss = loss_fn(model, batches(step * accumulate + part))
+            if not isinstance(loss, Tensor) or loss.dim() != 0 or not loss.requires_grad:
+                got = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
+                raise ValueError(
+                    "loss_fn must return a scalar tensor that depends on the model's parameters, "
+                    f"got {got}" + (" without a gradient" if got == () else "")
+                )
+            share = loss / accumulate
+            (share if scaler is None else scaler.scale(share)).backward()
+        share = share.detach()
+        total = share if total is None else total + share
+    return total
+
+
+def _read_losses(waiting: list[Tensor], history: History) -> None:
+    """Move the losses that wait on the device to the history, up to the first not finite one."""
+    losses = torch.stack(waiting).tolist()
+    waiting.clear()
+    for loss in losses:
+        history.loss.append(loss)
+        if not math.isfinite(loss):
+            history.diverged = True
+            del history.lr[len(history.loss) :]
+            break
+
+
+def _evaluate(evaluate, model, device, done: int, history: History) -> None:
+    model.eval()
+    with _fork_rng(device):  # what evaluating draws is not taken from the training
+        result = evaluate(model)
+    model.train()
+    if not isinstance(result, Mapping):
+        raise TypeError(f"evaluate must return {{name: number}}, got {type(result).__name__}")
+    history.evaluations.append((done, {str(k): float(v) for k, v in result.items()}))
+
+
+def _set_lrs(optimizer: Optimizer, base_lrs: list[float], multiplier: float) -> None:
+    for group, base in zip(optimizer.param_groups, base_lrs, strict=True):
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(base * multiplier)  # the optimizer may hold on to this very tensor
+        else:
+            group["lr"] = base * multiplier
+
+
+def _fork_rng(device: torch.device) -> contextlib.AbstractContextManager:
+    """Put torch's random numbers back as they were at the end of the block."""
+    return torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
+
+
+def _seed_rng(seed: int, device: torch.device) -> None:
+    # Not torch.manual_seed, which would also seed the GPUs that other processes use.
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)
+
+
+def _is_writer() -> bool:
+    """Of several processes that train one model together, the first one writes."""
+    several = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return not several or torch.distributed.get_rank() == 0
+
+
+def _check_arguments(
+    model, loss_fn, batches, optimizer, steps, schedule, clip, evaluate, eval_every, seed,
+    checkpoint, checkpoint_every, accumulate, precision,
+) -> None:  # fmt: skip
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(f"optimizer must be a torch Optimizer, got {type(optimizer).__name__}")
+    for name, function in (("loss_fn", loss_fn), ("batches", batches), ("schedule", schedule)):
+        if not callable(function):
+            hint = ""
+            if name == "batches" and isinstance(function, Iterable):
+                hint = ", step -> batch: a loader has no way back to the batch where a run stopped"
+            raise TypeError(f"{name} must be a function{hint}, got {type(function).__name__}")
+    if evaluate is not None and not callable(evaluate):
+        raise TypeError(f"evaluate must be a function of the model, got {type(evaluate).__name__}")
+    counts = {"steps": steps, "accumulate": accumulate, "eval_every": eval_every,
+              "checkpoint_every": checkpoint_every}  # fmt: skip
+    for name, value in counts.items():
+        if value is None and name.endswith("every"):
+            continue
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise TypeError(f"{name} must be an integer, got {value!r}")
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}")
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise TypeError(f"seed must be an integer, got {seed!r}")
+    if eval_every is not None and evaluate is None:
+        raise ValueError("eval_every needs evaluate, a function of the model")
+    if checkpoint_every is not None and checkpoint is None:
+        raise ValueError("checkpoint_every needs checkpoint, the path of a file")
+    if clip is not None and (isinstance(clip, str | bool) or not 0.0 < clip <= math.inf):
+        raise ValueError(f"clip must be a positive norm or None, got {clip!r}")
+    if precision not in _AUTOCAST:
+        raise ValueError(f"precision must be one of {', '.join(_AUTOCAST)}; got {precision!r}")
