@@ -26,6 +26,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
+LANGUAGE = {"name": "python", "file_extension": ".py", "pygments_lexer": "ipython3"}
 RECORD = "linfcourse"  # the key of our own entry in a notebook's metadata
 VERSIONS_OF = ("torch", "numpy", "matplotlib", "linfcourse")
 OBJECT_ADDRESS = re.compile(r" at 0x[0-9a-f]{6,}")
@@ -39,7 +40,6 @@ def read_source(source: Path) -> nbformat.NotebookNode:
     """The chapter's text as a notebook without outputs."""
     notebook = jupytext.read(source, fmt="md:myst")
     notebook.metadata.pop("jupytext", None)
-    notebook.metadata["language_info"] = {"name": "python", "file_extension": ".py"}
     for number, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{number:03d}"
     notebook.nbformat, notebook.nbformat_minor = 4, 5
@@ -91,6 +91,7 @@ def execute(source: Path, *, timeout: int = 1800) -> nbformat.NotebookNode:
     seconds = time.perf_counter() - started
     for number, cell in enumerate(notebook.cells):
         _check_outputs(cell, f"{source}: cell {number}")
+    notebook.metadata["language_info"] = dict(LANGUAGE)  # the kernel's own names its version
     notebook.metadata[RECORD] = {
         "fingerprint": fingerprint(notebook),
         "seconds": round(seconds, 1),

@@ -8,7 +8,7 @@ nobody has registered one for this course, so a stranger could.
 
 UNSTAMPED = 'WHEEL = ""'
 
-INSTALL_CELL = f'''\
+INSTALL_CELL = f"""\
 # Installs the course's library where it is missing (in Colab, say); does nothing elsewhere.
 {UNSTAMPED}  # the address of the wheel, filled in when the notebook is published
 try:
@@ -34,4 +34,4 @@ except ModuleNotFoundError as missing:
         ) from None
     importlib.invalidate_caches()
     import linfcourse
-'''
+"""

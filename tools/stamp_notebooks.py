@@ -1,6 +1,6 @@
 """Write the address of the library's wheel into the install cell of executed chapters, in place.
 
-    python tools/stamp_notebooks.py https://…/linfcourse-0.1.0-py3-none-any.whl book/chapters/*.ipynb
+    python tools/stamp_notebooks.py https://…/linfcourse-0.1.0-py3-none-any.whl NOTEBOOK…
 
 The publishing workflow does this in its own checkout, so that a notebook opened in Colab installs
 the library of the very book that it came from. Committed notebooks stay unstamped.

@@ -13,16 +13,20 @@ from sphinx.util.docutils import SphinxDirective
 HEADINGS = ("Chapter", "Seconds", "Python", "torch", "numpy", "matplotlib", "Machine")
 
 
-def execution_rows(folder: Path) -> list[tuple[Path, list[str]]]:
+def execution_rows(folder: Path) -> list[list[str]]:
     """One row a chapter that was executed, in the chapters' order."""
     rows = []
     for path in sorted(folder.glob("*.ipynb")):
-        record = json.loads(path.read_text(encoding="utf-8"))["metadata"].get("linfcourse")
+        notebook = json.loads(path.read_text(encoding="utf-8"))
+        record = notebook["metadata"].get("linfcourse")
         if record is None:
             continue
+        number = int(path.stem.split("_")[0])
+        title = "".join(notebook["cells"][0]["source"]).splitlines()[0].lstrip("# ")
         seconds = f"{record['seconds']:.0f}"
         versions = [record[name] for name in ("python", "torch", "numpy", "matplotlib")]
-        rows.append((path, [seconds, *versions, f"{record['cpu']}, {record['system']}"]))
+        machine = f"{record['cpu']}, {record['system']}"
+        rows.append([f"{number}. {title}", seconds, *versions, machine])
     return rows
 
 
@@ -43,10 +47,8 @@ class Executions(SphinxDirective):
         head, body = nodes.thead(), nodes.tbody()
         group += [head, body]
         head += self._row([nodes.paragraph(text=heading) for heading in HEADINGS])
-        for path, fields in rows:
-            number, _, words = path.stem.partition("_")
-            title = nodes.paragraph(text=f"{int(number)}. {words.replace('_', ' ')}")
-            body += self._row([title, *(nodes.paragraph(text=field) for field in fields)])
+        for fields in rows:
+            body += self._row([nodes.paragraph(text=field) for field in fields])
         return [table]
 
     @staticmethod

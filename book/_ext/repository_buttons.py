@@ -26,9 +26,7 @@ def repository_url(environ=os.environ) -> str:
         return f"{server.rstrip('/')}/{name}"
     if re.fullmatch(r"https://[\w.-]+(/[\w.-]+){2,}", name):
         return name
-    raise ConfigError(
-        f"LINFCOURSE_REPOSITORY must be owner/name or an https address, got {name!r}"
-    )
+    raise ConfigError(f"LINFCOURSE_REPOSITORY must be owner/name or an https address, got {name!r}")
 
 
 def configure_buttons(app, config):
