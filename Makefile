@@ -67,8 +67,12 @@ book/chapters/%.ipynb: book/chapters/%.md $(STAMP) $(if $(FORCE),FORCE)
 .PHONY: FORCE
 FORCE:
 
-records: $(STAMP) ## run the experiments and write their records (SCALE=cpu, gpu or paper)
-	$(PY) -m linfcourse.cli records --scale $(SCALE)
+# A killed run goes on from what it had finished: its trials lie in runs/, which git ignores.
+records: $(STAMP) ## run every experiment and write its record (SCALE=cpu, gpu or paper)
+	@for name in $$($(PY) -c "from linfcourse import experiments; print(*experiments.NAMES)"); do \
+	  $(PY) -m linfcourse.cli run $$name --scale $(SCALE) --folder runs \
+	    && cp runs/$$name-$(SCALE).json book/records/ || exit 1; done
+	$(PY) -m linfcourse.cli claims --markdown > book/claims_table.md
 
 bench: $(STAMP) ## measure speed and accuracy against named peers
 	$(PY) -m benchmarks
