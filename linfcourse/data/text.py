@@ -147,10 +147,10 @@ class CharText:
             raise ValueError(
                 "ids must be one sequence of tokens: decode the rows of a batch singly"
             )
-        for i in ids:
+        for i in (min(ids), max(ids)) if ids else ():
             if not 0 <= i < self.vocab_size:
                 raise ValueError(f"ids must lie between 0 and {self.vocab_size - 1}, got {i}")
-        return "".join(self.alphabet[i] for i in ids)
+        return "".join(map(self.alphabet.__getitem__, ids))
 
     def sampler(
         self,

@@ -6,7 +6,7 @@ import json
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,8 @@ import torch
 from linfcourse.data.random_access import check_split
 from linfcourse.data.text import TextSampler
 
+END = np.uint16(256)  # of a document of bytes
+
 
 @dataclass(frozen=True)
 class Tokenizer:
@@ -24,21 +26,25 @@ class Tokenizer:
     Attributes:
         name: ``"gpt2"`` (tiktoken's byte pairs) or ``"bytes"``.
         vocab_size: at most 65,536, so that a token fits in 16 bits.
-        encode: string -> list of tokens, the end-of-document token last.
+        encode: string -> tokens, the end-of-document token last.
     """
 
     name: str
     vocab_size: int
-    encode: Callable[[str], list[int]]
+    encode: Callable[[str], Sequence[int] | np.ndarray]
 
 
 def byte_tokenizer() -> Tokenizer:
     """Every UTF-8 byte is a token, and 256 ends a document: needs nothing, knows no words.
 
     >>> byte_tokenizer().encode("Oh!")
-    [79, 104, 33, 256]
+    array([ 79, 104,  33, 256], dtype=uint16)
     """
-    return Tokenizer("bytes", 257, lambda text: [*text.encode("utf-8"), 256])
+
+    def encode(text: str) -> np.ndarray:
+        return np.append(np.frombuffer(text.encode("utf-8"), np.uint8).astype(np.uint16), END)
+
+    return Tokenizer("bytes", 257, encode)
 
 
 def gpt2_tokenizer() -> Tokenizer:
