@@ -191,9 +191,12 @@ def test_blocks_that_span_tensors_need_the_joint_norm():
 
 def test_joint_blocks_count_parameters_without_a_gradient():
     p, q = torch.nn.Parameter(torch.zeros(4)), torch.nn.Parameter(torch.ones(12))
-    p.grad = torch.tensor([3.0, 0.0, 4.0, 0.0])
-    SteepestDescent([p, q], 1.0, Blockwise(whole), weight_decay=0.1, joint=True).step()
-    torch.testing.assert_close(p.detach(), -4 * p.grad / 5)
+    ids = {p: torch.tensor([0, 1, 0, 1]), q: torch.zeros(12, dtype=torch.int64)}
+    p.grad = torch.tensor([3.0, 0.0, 4.0, -2.0])
+    optimizer = SteepestDescent([q, p], 1.0, Blockwise(from_ids(ids)), weight_decay=0.1, joint=True)
+    optimizer.step()
+    first, second = -(14**0.5) / 5, 2**0.5  # blocks of 14 and of 2 coordinates
+    torch.testing.assert_close(p.detach(), torch.tensor([3 * first, 0.0, 4 * first, second]))
     assert torch.equal(q, torch.ones(12))
 
 
