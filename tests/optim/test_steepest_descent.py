@@ -314,6 +314,19 @@ def test_copies_and_pickles_go_on_bit_for_bit(norm):
         assert_same(run(twin, twin.param_groups[0]["params"], 3, 2), expected)
 
 
+@every_norm
+@pytest.mark.parametrize("joint", [False, True])
+def test_gradients_are_left_as_they_are(norm, joint):
+    if joint and isinstance(norm, Spectral):
+        pytest.skip("refused")
+    params = parameters()
+    optimizer = SteepestDescent(params, 0.1, norm, 0.9, 0.1, joint, nesterov=True, maximize=True)
+    for _ in gradients(params, 2):
+        before = [p.grad.clone() for p in params]
+        optimizer.step()
+        assert_same([p.grad for p in params], before)
+
+
 def test_a_cycled_momentum_starts_and_stops_averaging():
     params = parameters()
     optimizer = SignSGD(params, 0.1)
