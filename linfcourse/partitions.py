@@ -21,7 +21,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -56,6 +56,7 @@ class Blocks:
     count: int
     index: Tensor | None = None
     shared: bool = False
+    _sizes: Tensor | None = field(default=None, repr=False)
 
     def index_on(self, device: torch.device) -> Tensor | None:
         """The block of each row, on the given device (moved there once)."""
@@ -76,8 +77,11 @@ class Blocks:
         index = self.index_on(tensor.device)
         if index is None:
             return torch.full((self.count,), columns, device=tensor.device)
-        zeros = torch.zeros(self.count, dtype=torch.int64, device=tensor.device)
-        return zeros.index_add_(0, index, torch.full_like(index, columns, dtype=torch.int64))
+        if self.shared:  # the table may be far bigger than the tensor: not worth keeping
+            return columns * torch.bincount(index, minlength=self.count)
+        if self._sizes is None or self._sizes.device != tensor.device:
+            self._sizes = columns * torch.bincount(index, minlength=self.count)
+        return self._sizes
 
 
 class Partition(ABC):

@@ -1,10 +1,10 @@
 """The two passes of a blockwise Adam step over one tensor, in pieces that fit in the cache.
 
 A tensor is seen as a matrix whose rows each lie in one block (``partitions.Blocks``). The first
-pass reads the gradient once: it moves the momentum and takes each row's sum of squares. The second
-divides the momentum by the denominator of its row's block. Between the two, the second moments are
-a handful of numbers, whatever the tensor's size. Where a row is a block of its own, both passes are
-done piece by piece while the piece is in the cache.
+pass reads the gradient and takes each row's sum of squares. The second moves the momentum, and the
+parameter by the momentum over the denominator of its row's block. Between the two, the second
+moments are a handful of numbers, whatever the tensor's size. Where each row is a block, both are
+done piece by piece, and the gradient is read from main memory once.
 
 Half-precision tensors are computed in float32 and rounded once when stored.
 """
@@ -20,16 +20,11 @@ from torch import Tensor
 
 from linfcourse.optim._chunks import same_dense_layout
 
-CHUNK = 131_072
-"""Elements in a piece; bigger than elementwise code needs, as each piece has per-row arithmetic."""
+CHUNK = 524_288
+"""Elements in a piece. Measured: smaller ones cost more in calls than they save in the cache."""
 
-
-@dataclass
-class Decay:
-    """How weight decay enters: as a factor on x, or as a penalty's gradient added to g."""
-
-    factor: float = 1.0
-    penalty: float = 0.0
+SCATTERED_CHUNK = 65_536
+"""The same where every coordinate looks its block up: there are more and wider temporaries."""
 
 
 class Matrices:
@@ -71,16 +66,17 @@ class Matrices:
     def pieces(self) -> Iterator[tuple[int, int, tuple[Tensor, Tensor, Tensor]]]:
         """Yield (first row, row after the last, (x, g, m)): whole rows, or parts of a long row."""
         tensors = (self.x, self.g, self.m)
-        if self.x.device.type != "cpu" or self.x.numel() <= CHUNK:
+        chunk = SCATTERED_CHUNK if self.columns == 1 else CHUNK
+        if self.x.device.type != "cpu" or self.x.numel() <= chunk:
             yield 0, self.rows, tensors
-        elif self.columns <= CHUNK:
-            height = CHUNK // self.columns
+        elif self.columns <= chunk:
+            height = chunk // self.columns
             split = zip(*(t.split(height) for t in tensors), strict=True)
             for k, part in enumerate(split):
                 yield k * height, min((k + 1) * height, self.rows), part
         else:
             for row in range(self.rows):
-                split = zip(*(t[row : row + 1].split(CHUNK, 1) for t in tensors), strict=True)
+                split = zip(*(t[row : row + 1].split(chunk, 1) for t in tensors), strict=True)
                 yield from ((row, row + 1, part) for part in split)
 
 
@@ -99,69 +95,69 @@ def working_dtype(dtype: torch.dtype) -> torch.dtype:
     return torch.promote_types(dtype, torch.float32)
 
 
-def _momentum(
-    x: Tensor, g: Tensor, m: Tensor, beta1: float, sign: int, decay: Decay
-) -> tuple[Tensor, Tensor]:
-    """m ← β₁ m + (1 − β₁) g on one piece; returns g (signed, with penalty) and m as computed."""
-    dtype = working_dtype(x.dtype)
-    gradient, momentum = g.to(dtype), m.to(dtype)
-    if sign < 0:
-        gradient = -gradient
-    if decay.penalty:
-        gradient = gradient.add(x.to(dtype), alpha=decay.penalty)
-    momentum.lerp_(gradient, 1 - beta1)
-    if momentum is not m:
-        m.copy_(momentum)
-    return gradient, momentum
+@dataclass
+class Sweep:
+    """The arithmetic of both passes, for one tensor of one step.
+
+    Attributes:
+        beta1: decay of the momentum.
+        lr: factor of the momentum in the parameter's move, first bias correction included.
+        factor: what decoupled weight decay leaves of x.
+        penalty: coupled weight decay, whose gradient penalty · x joins g.
+        sign: −1 to ascend.
+    """
+
+    beta1: float
+    lr: float
+    factor: float = 1.0
+    penalty: float = 0.0
+    sign: int = 1
+
+    def squares(self, matrices: Matrices, dtype: torch.dtype) -> Iterator[tuple[int, int, Tensor]]:
+        """First pass: yield (first row, row after the last, sum of squared gradients of each).
+
+        The sums come in ``dtype``. A row longer than a piece comes in several parts.
+        """
+        for start, stop, (x, g, _) in matrices.pieces():
+            norms = _row_norms(self._gradient(x, g))
+            yield start, stop, norms.flatten().to(dtype).square_()
+
+    def move(self, matrices: Matrices, denominator: Callable[[int, int], Tensor]) -> None:
+        """Second pass: momentum and parameter.
+
+        ``denominator(first row, row after the last)`` gives those rows' denominators as a column.
+        """
+        for start, stop, (x, g, m) in matrices.pieces():
+            self._move(x, self._gradient(x, g), m, denominator(start, stop))
+
+    def both(self, matrices: Matrices, denominator: Callable[[int, int, Tensor], Tensor]) -> None:
+        """Both passes piece by piece, for rows that fit in one and whose blocks are themselves.
+
+        ``denominator`` is given the ℓ2 norms of the rows' gradients too, as a column.
+        """
+        for start, stop, (x, g, m) in matrices.pieces():
+            g = self._gradient(x, g)
+            self._move(x, g, m, denominator(start, stop, _row_norms(g)))
+
+    def _move(self, x: Tensor, g: Tensor, m: Tensor, denominator: Tensor) -> None:
+        """m ← β₁ m + (1 − β₁) g, then x ← factor · x − lr · m / denominator."""
+        value, momentum = x.to(g.dtype), m.to(g.dtype)
+        momentum.lerp_(g, 1 - self.beta1)
+        if self.factor != 1.0:
+            value.mul_(self.factor)
+        value.addcdiv_(momentum, denominator, value=-self.lr)
+        if value is not x:
+            x.copy_(value)
+            m.copy_(momentum)
+
+    def _gradient(self, x: Tensor, g: Tensor) -> Tensor:
+        """The gradient that enters both moments, never written to."""
+        g = g.to(working_dtype(x.dtype))
+        if self.sign < 0:
+            g = -g
+        return g.add(x, alpha=self.penalty) if self.penalty else g
 
 
 def _row_norms(g: Tensor) -> Tensor:
-    """ℓ2 norm of each row of one piece."""
-    return g.flatten().abs() if g.shape[1] == 1 else torch.linalg.vector_norm(g, dim=1)
-
-
-def _descend(x: Tensor, m: Tensor, denominator: Tensor, lr: float, decay: Decay) -> None:
-    """x ← factor · x − lr · m / denominator on one piece."""
-    value = x.to(m.dtype)
-    if decay.factor != 1.0:
-        value.mul_(decay.factor)
-    value.addcdiv_(m, denominator.to(m.dtype).unsqueeze(1), value=-lr)
-    if value is not x:
-        x.copy_(value)
-
-
-def moment_sweep(
-    matrices: Matrices, beta1: float, sign: int, decay: Decay, dtype: torch.dtype
-) -> Iterator[tuple[int, int, Tensor]]:
-    """First pass: move the momentum; yield (first row, row after the last, sums of squares).
-
-    The sums come in ``dtype``. A row longer than a piece comes in several parts.
-    """
-    for start, stop, (x, g, m) in matrices.pieces():
-        gradient, _ = _momentum(x, g, m, beta1, sign, decay)
-        yield start, stop, _row_norms(gradient).to(dtype).square_()
-
-
-def descent_sweep(
-    matrices: Matrices, denominator: Callable[[int, int], Tensor], lr: float, decay: Decay
-) -> None:
-    """Second pass: ``denominator(first row, row after the last)`` gives each row's."""
-    for start, stop, (x, _, m) in matrices.pieces():
-        _descend(x, m.to(matrices.dtype), denominator(start, stop), lr, decay)
-
-
-def joint_sweep(
-    matrices: Matrices,
-    beta1: float,
-    sign: int,
-    decay: Decay,
-    lr: float,
-    denominator: Callable[[int, int, Tensor], Tensor],
-) -> None:
-    """Both passes at once, for rows that fit in a piece and whose blocks need no other row.
-
-    ``denominator(first row, row after the last, ℓ2 norms of g's rows)`` gives each row's.
-    """
-    for start, stop, (x, g, m) in matrices.pieces():
-        gradient, momentum = _momentum(x, g, m, beta1, sign, decay)
-        _descend(x, momentum, denominator(start, stop, _row_norms(gradient)), lr, decay)
+    """ℓ2 norm of each row of one piece, as a column."""
+    return g.abs() if g.shape[1] == 1 else torch.linalg.vector_norm(g, dim=1, keepdim=True)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from linfcourse.norms.base import as_real
 from linfcourse.optim._block_state import BlockStateOptimizer, is_coordinatewise
-from linfcourse.optim._block_steps import BlockTensor, step_together
+from linfcourse.optim._block_steps import BlockTensor, step_alone, step_together
 from linfcourse.optim._coordinatewise import Coordinatewise, coordinatewise_step
 from linfcourse.optim._validation import dense_gradients
 from linfcourse.partitions import Blocks, Partition, coordinatewise
@@ -183,7 +183,7 @@ class BlockwiseAdam(BlockStateOptimizer):
         for group in self.param_groups:
             coordinatewise_step(singles.get(id(group), []), group)
         for tensor, v in own:
-            tensor.step_alone(v)
+            step_alone(tensor, v)
         if sharing:
             tensors, parameters = map(list, zip(*sharing, strict=True))
             step_together(tensors, *self.shared_table(parameters))
