@@ -56,7 +56,7 @@ lint: $(STAMP)
 # One pytest run: the chapters first (they are the longest), then unit tests, doctests and the
 # pages of the book in a browser.
 test: lint book ## everything that must hold
-	$(PY) -m pytest book/chapters tests linfcourse -q --nbval-lax --nbval-current-env \
+	$(PY) -m pytest book/chapters tests linfcourse --nbval-lax --nbval-current-env \
 	  -n 2 --dist loadfile --no-loadscope-reorder
 
 chapters: $(CHAPTERS) ## run the chapters whose text changed (FORCE=1: all) and store their outputs
