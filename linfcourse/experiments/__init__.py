@@ -16,7 +16,11 @@ from linfcourse.experiments.judging import Claim, Verdict
 from linfcourse.experiments.methods import METHODS, make_optimizer
 
 # In the order of the chapters that tell them.
-NAMES = ("first_look",)
+NAMES = (
+    "first_look",
+    "sign_step_vs_gradient_step",
+    "sharp_constant",
+)
 
 
 def get(name: str) -> Experiment:
