@@ -26,6 +26,10 @@ CHUNK = 524_288
 SCATTERED_CHUNK = 65_536
 """The same where every coordinate looks its block up: there are more and wider temporaries."""
 
+_LONG_ROW = 16_384
+"""Numbers that ``vector_norm`` sums on the CPU with an error below 3e-7 in float32; with a million
+it is 2e-5, as it keeps few partial sums."""
+
 
 class Matrices:
     """Parameter x, gradient g and momentum m of one tensor as matrices of ``rows`` rows.
@@ -160,4 +164,13 @@ class Sweep:
 
 def _row_norms(g: Tensor) -> Tensor:
     """ℓ2 norm of each row of one piece, as a column."""
-    return g.abs() if g.shape[1] == 1 else torch.linalg.vector_norm(g, dim=1, keepdim=True)
+    if g.shape[1] == 1:
+        return g.abs()
+    if g.shape[1] > _LONG_ROW and g.device.type == "cpu":
+        return torch.stack([_long_norm(row) for row in g]).unsqueeze(1)
+    return torch.linalg.vector_norm(g, dim=1, keepdim=True)
+
+
+def _long_norm(row: Tensor) -> Tensor:
+    parts = [torch.dot(part, part) for part in row.split(65_536)]
+    return torch.stack(parts).double().sum().sqrt_().to(row.dtype)
