@@ -3,6 +3,7 @@
 from linfcourse.optim.adam_family import Adalayer, Adam, AdamMini, AdamW, AdaSGD
 from linfcourse.optim.blockwise_adam import BlockwiseAdam
 from linfcourse.optim.lion import Lion
+from linfcourse.optim.rotated import Rotated
 from linfcourse.optim.steepest_descent import NormalizedSGD, SignSGD, Signum, SteepestDescent
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "BlockwiseAdam",
     "Lion",
     "NormalizedSGD",
+    "Rotated",
     "SignSGD",
     "Signum",
     "SteepestDescent",

@@ -22,7 +22,7 @@ from linfcourse.rotations.randomness import (
 from linfcourse.rotations.transform import hadamard_transform
 
 _SMALL = 1 << 16  # up to here a vector is transformed whole: 256 kB of float32 stay in cache
-_SIGNS = 1 << 20  # random signs of one layer; a longer vector reads overlapping stretches of them
+_SIGNS = 1 << 18  # random signs of one layer; a longer vector reads overlapping stretches of them
 _CPU_CHUNK, _GPU_CHUNK = 1 << 18, 1 << 25  # elements worked on at a time
 
 
@@ -46,7 +46,7 @@ class Hadamard(Rotation):
             known to be worse: beyond 65,536, an H whose diagonal repeats with very nearly the
             width of the array, as can happen where d is a power of two; take rounds=6 for that.
 
-    Memory: O(d) beside the input for d ≤ 65,536, less than 20 MB beyond.
+    Memory: O(d) beside the input for d ≤ 65,536, less than 4 MB beyond.
 
     Source: products of sign flips and Hadamard transforms as random rotations: Ailon and Chazelle
     2009 (SIAM J. Comput. 39); rotating the parameters of a training run: arXiv 2410.08198.
