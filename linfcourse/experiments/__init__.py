@@ -20,6 +20,9 @@ NAMES = (
     "first_look",
     "sign_step_vs_gradient_step",
     "sharp_constant",
+    "invariances",
+    "rotated_quadratic",
+    "blockwise_quadratic",
 )
 
 
