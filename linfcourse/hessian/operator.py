@@ -104,8 +104,8 @@ class HessianOperator(SymmetricOperator):
             )
         if isinstance(batches, Tensor | Mapping | str) or not isinstance(batches, Iterable):
             raise TypeError(
-                f"batches must be a list of batches, not {type(batches).__name__}: pass [batch] for "
-                "a single one"
+                f"batches must be a list of batches, not {type(batches).__name__}: pass [batch] "
+                "for a single one"
             )
         kept = list(batches)
         if not kept:
@@ -243,7 +243,8 @@ def _check_loss(loss: Tensor, name: str) -> None:
         raise TypeError(f"{name} must be a scalar tensor with its graph, not {type(loss).__name__}")
     if loss.numel() != 1:
         raise ValueError(
-            f"{name} has shape {tuple(loss.shape)}; a Hessian needs a scalar: take .mean() or .sum()"
+            f"{name} has shape {tuple(loss.shape)}; a Hessian needs a scalar: take .mean() or "
+            ".sum()"
         )
     if loss.dtype not in FLOATS:
         raise TypeError(
@@ -279,8 +280,8 @@ _MENDS = (
     (
         ("derivative for", "is not implemented"),
         RuntimeError,
-        "a layer of the model has no second derivative. Fused attention: run the forward pass under "
-        "torch.nn.attention.sdpa_kernel(SDPBackend.MATH). A cuDNN RNN: run it under "
+        "a layer of the model has no second derivative. Fused attention: run the forward pass "
+        "under torch.nn.attention.sdpa_kernel(SDPBackend.MATH). A cuDNN RNN: run it under "
         "torch.backends.cudnn.flags(enabled=False)",
     ),
     (

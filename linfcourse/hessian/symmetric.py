@@ -1,4 +1,4 @@
-"""Symmetric linear operators: what the estimators need to know of a Hessian, and two simple ones."""
+"""Symmetric operators: all that the estimators need to know of a Hessian, and two simple ones."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class SymmetricOperator:
         return self.matmat(other)
 
     def columns(self, indices: Tensor) -> Tensor:
-        """The columns H e_i (by symmetry the rows) for each i in `indices`, as (d, len(indices))."""
+        """The columns H eᵢ (by symmetry the rows) for i in `indices`, as (d, len(indices))."""
         count = indices.numel()
         units = torch.zeros(count, self.dim, dtype=self.dtype, device=self.device)
         units[torch.arange(count, device=self.device), indices.to(self.device)] = 1
@@ -143,8 +143,8 @@ class RotatedOperator(SymmetricOperator):
     def __init__(self, op: SymmetricOperator, rotation: Any) -> None:
         if not callable(rotation) or not callable(getattr(rotation, "inverse", None)):
             raise TypeError(
-                "rotation must have R(x) and R.inverse(x), such as linfcourse.rotations.Hadamard(), "
-                f"not {type(rotation).__name__}"
+                "rotation must have R(x) and R.inverse(x), such as linfcourse.rotations.Hadamard()"
+                f", not {type(rotation).__name__}"
             )
         self.op, self.rotation = op, rotation
         self.dim, self.device, self.dtype = op.dim, op.device, op.dtype
@@ -208,7 +208,7 @@ class _Wrapped(SymmetricOperator):
 
 
 def as_operator(op: Any) -> SymmetricOperator:
-    """`op` as a SymmetricOperator: itself, a square tensor, or anything with `dim` and `matmat`/`@`.
+    """`op` as a SymmetricOperator: itself, a matrix, or anything with `dim` and `matmat` or `@`.
 
     Raises:
         TypeError: none of these.
