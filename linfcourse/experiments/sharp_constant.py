@@ -198,7 +198,7 @@ CLAIMS = (
         "sharp_constant.same_side",
         "Where the (1,1)-norm says that AdaSGD has the better guarantee, ‖H‖₁,₁ > d‖H‖₂, the "
         "sharp ℓ∞ constant says so too.",
-        "arXiv:2410.08198 read literally",
+        "this course: the (1,1)-norm taken for the constant itself",
         _CHAPTER,
         _judge_side,
     ),
