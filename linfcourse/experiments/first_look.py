@@ -28,7 +28,8 @@ class Config:
 
     Args:
         methods: names in `METHODS`.
-        lrs: the grid, shared by all methods.
+        lrs: the grid, shared by all methods. SGD's is in its usual unit, for a momentum that sums
+            gradients; where it averages them, as all do here, that is lr / (1 − β₁).
         seeds: each seeds the initial weights, the batches and the rotation.
         n_layer, n_head, width, context: the GPT.
         batch: sequences a step.
@@ -38,26 +39,27 @@ class Config:
     """
 
     methods: tuple[str, ...] = ORDER
-    lrs: tuple[float, ...] = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)
+    lrs: tuple[float, ...] = (0.003, 0.012, 0.05, 0.2, 0.8)
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
-    n_layer: int = 2
-    n_head: int = 2
-    width: int = 32
+    n_layer: int = 1
+    n_head: int = 4
+    width: int = 64
     context: int = 32
-    batch: int = 16
-    steps: int = 200
-    warmup: int = 30
+    batch: int = 32
+    steps: int = 300
+    warmup: int = 40
     betas: tuple[float, float] = (0.9, 0.99)
-    last: int = 40
+    last: int = 50
 
 
 PRESETS = {
     "cpu": Config(),
     "gpu": Config(
-        n_layer=4, n_head=4, width=128, context=128, batch=64, steps=1000, warmup=100, last=100
+        lrs=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0), seeds=(0, 1, 2),
+        n_layer=4, n_head=4, width=128, context=128, batch=64, steps=1000, warmup=100, last=100,
     ),
     "paper": Config(
-        lrs=(3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0),
+        lrs=(0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0),
         seeds=(0, 1, 2),
         n_layer=12, n_head=12, width=768, context=256, batch=64,
         steps=5000, warmup=500, betas=(0.9, 0.95), last=200,
@@ -85,6 +87,7 @@ def make_model(config: Config, seed: int, device: torch.device | str = "cpu") ->
         n_layer=config.n_layer,
         n_head=config.n_head,
         width=config.width,
+        tie_weights=False,
     )
     return GPT(size).to(device)
 
@@ -93,6 +96,8 @@ def run_trial(config: Config, device: torch.device, seed: int, method: str, lr: 
     """Train once; the training loss of every step and the mean of the last ones."""
     model = make_model(config, seed, device)
     batches = shakespeare().sampler(config.batch, config.context, seed, device=device)
+    if method == "sgd":
+        lr /= 1 - config.betas[0]
     rotation = {"seed": seed} if method.startswith("rotated") else {}
     optimizer = make_optimizer(method, model.parameters(), lr, config.betas, **rotation)
     history = train(
