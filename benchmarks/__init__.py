@@ -1,0 +1,1 @@
+"""Speed and accuracy of linfcourse, always beside a named peer in the same run: `make bench`."""

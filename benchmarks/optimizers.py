@@ -1,0 +1,124 @@
+"""One optimizer step on the CPU: ours beside torch's, lion-pytorch's and a plain copy of memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from lion_pytorch import Lion as TheirLion
+
+from benchmarks.aims import Aim, judge_all
+from benchmarks.timing import race
+from benchmarks.workloads import describe, gpt_with_gradients
+from linfcourse import optim, partitions
+
+TITLE = "One optimizer step"
+SIZES = {
+    "tiny": {"0.05M": 2},
+    "small": {"1M": 9},
+    "full": {"10M": 21, "124M": 11},
+}
+"""{size: {GPT: rounds}}"""
+
+FOREACH, FUSED = "torch AdamW, foreach", "torch AdamW, fused"
+COPY, SGD, THEIR_LION = "copy of the gradients", "torch SGD", "lion-pytorch Lion"
+ADAMW, PER_ROW, LION, SIGN = "AdamW", "BlockwiseAdam, per_row", "Lion", "SignSGD"
+
+WORDS = {
+    COPY: 2,
+    FOREACH: 7,
+    FUSED: 7,
+    ADAMW: 7,
+    PER_ROW: 5,
+    "BlockwiseAdam, per_tensor (Adalayer)": 6,
+    "BlockwiseAdam, whole (AdaSGD)": 6,
+    "BlockwiseAdam, adam_mini": 5,
+    THEIR_LION: 5,
+    LION: 5,
+    SGD: 3,
+    SIGN: 3,
+}
+"""Numbers that a step must at least read or write for each parameter.
+
+AdamW reads x, g, m, v and writes x, m, v. With one second moment a row it is without v; the
+gradient of a block that does not fit in the cache is read once more, as no coordinate can move
+before the block's mean is known. Lion has x, g, m; descent along g or its sign has x and g.
+"""
+
+AIMS = (
+    Aim("AdamW at least twice as fast as torch's foreach AdamW", ADAMW, FOREACH, 0.5),
+    Aim("AdamW within 1.1 of torch's fused AdamW", ADAMW, FUSED, 1.1),
+    Aim("Row-wise blockwise Adam within 1.3 of fused AdamW", PER_ROW, FUSED, 1.3),
+    Aim("Row-wise blockwise Adam within 1.1 of fused AdamW", PER_ROW, FUSED, 1.1),
+    Aim("Lion at least twice as fast as lion-pytorch", LION, THEIR_LION, 0.5),
+    Aim("Lion within 1.3 of a copy of as many bytes", LION, COPY, 1.3 * 5 / 2),
+    Aim("SignSGD within 1.3 of a copy of as many bytes", SIGN, COPY, 1.3 * 3 / 2),
+)
+
+
+def measure(size: str, progress: Any = None) -> dict[str, Any]:
+    """Time one step of each optimizer, all on the same parameters and gradients."""
+    cases = [_case(name, rounds, progress) for name, rounds in SIZES[size].items()]
+    return {"title": TITLE, "cases": cases, "aims": judge_all(AIMS, cases)}
+
+
+def _case(name: str, rounds: int, progress: Any) -> dict[str, Any]:
+    model = gpt_with_gradients(name)
+    parameters = list(model.parameters())
+    # A learning rate at which the shared parameters hardly move: their values do not matter here.
+    common = {"lr": 1e-6, "betas": (0.9, 0.99), "weight_decay": 0.01}
+    blockwise = {**common, "eps": 1e-8}
+    mini = partitions.adam_mini(model)
+    steps = {
+        FOREACH: torch.optim.AdamW(parameters, **common, foreach=True),
+        FUSED: torch.optim.AdamW(parameters, **common, fused=True),
+        ADAMW: optim.AdamW(parameters, **blockwise),
+        PER_ROW: optim.BlockwiseAdam(parameters, **blockwise, partition=partitions.per_row),
+        "BlockwiseAdam, per_tensor (Adalayer)": optim.BlockwiseAdam(
+            parameters, **blockwise, partition=partitions.per_tensor
+        ),
+        "BlockwiseAdam, whole (AdaSGD)": optim.BlockwiseAdam(
+            parameters, **blockwise, partition=partitions.whole
+        ),
+        "BlockwiseAdam, adam_mini": optim.BlockwiseAdam(parameters, **blockwise, partition=mini),
+        THEIR_LION: TheirLion(parameters, **common),
+        LION: optim.Lion(parameters, **common),
+        SGD: torch.optim.SGD(parameters, lr=1e-6),
+        SIGN: optim.SignSGD(parameters, lr=1e-6),
+    }
+    gradients = [p.grad for p in parameters]
+    copies = [torch.empty_like(g) for g in gradients]
+
+    def copy() -> None:
+        for target, source in zip(copies, gradients, strict=True):
+            target.copy_(source)
+
+    entrants = {COPY: copy, **{label: optimizer.step for label, optimizer in steps.items()}}
+    times = race(entrants, rounds, progress=lambda line: progress and progress(f"{name}: {line}"))
+    for label, entry in times.items():
+        entry["words"] = WORDS[label]
+    return {"case": name, **describe(parameters), "times": times}
+
+
+def memory_speed(times: dict[str, Any], label: str) -> float:
+    """Share of the copy's bandwidth that the step's least traffic amounts to."""
+    copy, step = times[COPY], times[label]
+    return (step["words"] / step["median"]) / (copy["words"] / copy["median"])
+
+
+def columns(case: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of the page's table for one case."""
+    times = case["times"]
+    header = ["step", "ms (median)", "ms (min)", "× fused AdamW", "× foreach AdamW", "memory speed"]
+    rows = [
+        [
+            label,
+            f"{1e3 * entry['median']:.1f}",
+            f"{1e3 * entry['min']:.1f}",
+            f"{entry['median'] / times[FUSED]['median']:.2f}",
+            f"{entry['median'] / times[FOREACH]['median']:.2f}",
+            f"{100 * memory_speed(times, label):.0f} %",
+        ]
+        for label, entry in times.items()
+    ]
+    return header, rows
