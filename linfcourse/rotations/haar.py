@@ -71,4 +71,5 @@ def dense_rotate(q: Tensor, rows: Tensor, inverse: bool) -> Tensor:
     if rows.dtype == torch.float32 and torch.get_float32_matmul_precision() != "highest":
         # TF32 or bf16 products are not orthogonal to float32's precision; float64 ones are exact.
         return dense_rotate(q.double(), rows.double(), inverse).float()
-    return rows @ (q if inverse else q.T)
+    # A product with `out` keeps its precision under autocast.
+    return torch.mm(rows, q if inverse else q.T, out=torch.empty_like(rows))

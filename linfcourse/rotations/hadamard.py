@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from numpy.random import PCG64
@@ -135,11 +135,16 @@ class _Riffled:
         return x
 
 
+class _Order(NamedTuple):
+    there: Tensor
+    back: Tensor
+
+
 class _Swept:
     """Sweeps of three sign layers, in two passes over memory and in place (for large d).
 
     The vector is taken as an array of `height` rows, and as consecutive blocks of `block`
-    coordinates, each at least three rows long. A sweep: the rows in a random order, signs,
+    coordinates, each at least three rows long. A sweep: signs, the rows in a random order,
     Hadamard down the columns; signs, Hadamard down each 16 rows; signs, Hadamard in each block.
     The odd width of the array keeps periods of the data, which are mostly even, out of step with
     it. Fewer than 2·height ≤ block/4 coordinates at the end are in no column; what fills no block
@@ -173,8 +178,8 @@ class _Swept:
                 )
                 for i, (count, length, size) in enumerate(layers)
             ]
-            order = random_order(stream(seed, d, sweep, 3), self.height).to(device)
-            self.sweeps.append((order, *signs))
+            there = random_order(stream(seed, d, sweep, 3), self.height).to(device)
+            self.sweeps.append((_Order(there, there.argsort()), *signs))
 
     def rotate(self, rows: Tensor, inverse: bool) -> Tensor:
         chunk = _chunk(rows.device)
@@ -193,7 +198,7 @@ class _Swept:
     def _columns(
         self,
         x: Tensor,
-        order: Tensor,
+        order: _Order,
         long: Tensor,
         short: Tensor,
         columns: int,
@@ -207,10 +212,11 @@ class _Swept:
             if inverse:
                 a, b = _transform(a.copy_(tile), b, runs)
                 a, b = _transform(a.mul_(t), b, full)
-                tile.index_copy_(0, order, a.mul_(s))
+                torch.index_select(a, 0, order.back, out=b)
+                torch.mul(b, s, out=tile)
             else:
-                torch.index_select(tile, 0, order, out=a)
-                a, b = _transform(a.mul_(s), b, full)
+                torch.mul(tile, s, out=a)
+                a, b = _transform(torch.index_select(a, 0, order.there, out=b), a, full)
                 a, b = _transform(a.mul_(t), b, runs)
                 tile.copy_(a)
 
@@ -226,14 +232,23 @@ class _Swept:
 
 def _mix(x: Tensor, signs: Tensor, work: Tensor) -> None:
     """x ← H S x for each row of x, S the diagonal of signs."""
-    a, b = (w[: x.numel()].view(x.shape) for w in work)
-    x.copy_(_transform(torch.mul(x, signs, out=a), b, (*x.shape, 1))[0])
+    a, b = (w[: x.numel()].view(*x.shape, 1) for w in work)
+    torch.mul(x, signs, out=a.squeeze(2))
+    if x.is_contiguous():
+        hadamard_transform(a, b, out=x.unsqueeze(2))
+    else:
+        x.copy_(hadamard_transform(a, b).squeeze(2))
 
 
 def _unmix(x: Tensor, signs: Tensor, work: Tensor) -> None:
     """x ← S H x for each row of x, which undoes `_mix`."""
-    a, b = (w[: x.numel()].view(x.shape) for w in work)
-    torch.mul(_transform(a.copy_(x), b, (*x.shape, 1))[0], signs, out=x)
+    a, b = (w[: x.numel()].view(*x.shape, 1) for w in work)
+    if x.is_contiguous():
+        a = hadamard_transform(x.unsqueeze(2), b, out=a)
+    else:
+        a.squeeze(2).copy_(x)
+        a = hadamard_transform(a, b)
+    torch.mul(a.squeeze(2), signs, out=x)
 
 
 def _transform(x: Tensor, buffer: Tensor, shape: tuple[int, int, int]) -> tuple[Tensor, Tensor]:
