@@ -6,6 +6,7 @@ from linfcourse.checks import (  # noqa: F401  (registers their exercises)
     chapter_03,
     chapter_05,
     chapter_06,
+    chapter_08,
 )
 from linfcourse.checks.check import CheckResult, check, exercises
 
