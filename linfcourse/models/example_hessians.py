@@ -33,7 +33,8 @@ def random_psd(d: int, rank: int | None = None, seed: int = 0) -> Tensor:
             raise ValueError(f"{name} must be an integer >= 1, got {size!r}")
     generator = torch.Generator().manual_seed(seed)
     G = torch.randn(d, rank, generator=generator, dtype=torch.float64)
-    return G @ G.T / rank
+    H = G @ G.T / rank
+    return (H + H.T) / 2  # a product is symmetric to rounding only
 
 
 def rank_one(d: int, seed: int = 0) -> Tensor:
@@ -70,7 +71,7 @@ def heavy_tailed_rows(d: int, sigma: float = 2.0, seed: int = 0) -> Tensor:
     S = random_psd(d, seed=seed)
     generator = torch.Generator().manual_seed(seed + 2**31)
     D = torch.exp(sigma * torch.randn(d, generator=generator, dtype=torch.float64))
-    return D[:, None] * S * D
+    return torch.outer(D, D) * S
 
 
 def example_hessians(d: int, seed: int = 0) -> dict[str, Tensor]:
@@ -87,7 +88,7 @@ def example_hessians(d: int, seed: int = 0) -> dict[str, Tensor]:
     >>> sorted(example_hessians(12))
     ['diagonal', 'heavy-tailed rows', 'random PSD', 'rank one', 'rotated']
     """
-    hard = Quadratic(hard_spectrum(d, heavy=min(10, d)))
+    hard = Quadratic(hard_spectrum(d, heavy=min(10, d // 3)))
     return {
         "diagonal": hard.dense(),
         "rotated": hard.rotated(rotations.Haar(seed=seed)).dense(),
