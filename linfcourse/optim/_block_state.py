@@ -247,3 +247,8 @@ def _check_parameter(parameter: Tensor) -> None:
             f"params: a parameter of shape {shape} is expanded, several of its entries are one "
             "place in memory; pass the tensor that was expanded, or clone() it"
         )
+    if parameter.is_conj() or parameter.is_neg():
+        raise ValueError(
+            f"params: a parameter of shape {shape} is a lazy conjugate or negative of another "
+            "tensor; pass resolve_conj().resolve_neg() of it"
+        )

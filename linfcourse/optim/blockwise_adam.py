@@ -86,6 +86,9 @@ class BlockwiseAdam(BlockStateOptimizer):
     correction, the steps in which it had any. Such a block's number is kept in the state of the
     first parameter in the optimizer that can share blocks.
 
+    Complex parameters are pairs of reals. A NaN or an infinity in a gradient goes through, as in
+    torch's Adam, into every coordinate of its block.
+
     Args:
         params: parameters, (name, parameter) pairs, or dictionaries of parameter groups.
         lr: step size, in units of the parameters: a coordinate moves by about lr a step. A tensor
@@ -167,7 +170,7 @@ class BlockwiseAdam(BlockStateOptimizer):
         for group, parameter, gradient, blocks in self._checked_gradients():
             state = self.momentum_state(parameter)
             x, m = as_real(parameter), as_real(state["exp_avg"])
-            g = as_real(gradient.resolve_conj().resolve_neg().to(parameter.dtype))
+            g = as_real(gradient.to(parameter.dtype))
             v = None if blocks.shared else self.second_moment(parameter, blocks)
             if x.numel() == 0:
                 state["step"] += 1

@@ -26,6 +26,7 @@ RULES = {
     "per_row": lambda ps: per_row,
     "own ids": lambda ps: from_ids({p: scattered(p, k) + 10 * k for k, p in enumerate(ps)}),
     "shared ids": lambda ps: from_ids({p: scattered(p, k) for k, p in enumerate(ps)}),
+    "chained ids": lambda ps: from_ids({p: scattered(p, k) + k for k, p in enumerate(ps)}),
     "head ids": lambda ps: from_ids({p: heads(p) + 100 * k for k, p in enumerate(ps)}),
 }
 
@@ -187,13 +188,16 @@ def test_complex_is_torch_and_pairs_of_reals(options):
             assert torch.equal(torch.view_as_real(x), r.detach())
 
 
-def test_a_lazily_conjugated_gradient_counts_as_its_values():
-    (p,), (q,) = parameters([(3,)], torch.complex64), parameters([(3,)], torch.complex64)
-    g = torch.randn(3, dtype=torch.complex64)
-    p.grad, q.grad = g.conj(), g.conj().resolve_conj().clone()
-    for parameter in (p, q):
-        BlockwiseAdam([parameter], partition=whole).step()
-    assert torch.equal(p, q)
+@pytest.mark.parametrize("rule", [coordinatewise, per_row, whole], ids=repr)
+def test_lazily_conjugated_and_negated_gradients_count_as_their_values(rule):
+    g = torch.randn(3, 2, dtype=torch.complex64)
+    for lazy in (g.conj(), g.conj().imag):
+        assert lazy.is_conj() or lazy.is_neg()
+        (p,), (q,) = parameters([(3, 2)], lazy.dtype), parameters([(3, 2)], lazy.dtype)
+        p.grad, q.grad = lazy, lazy.resolve_conj().resolve_neg().clone()
+        for parameter in (p, q):
+            BlockwiseAdam([parameter], partition=rule).step()
+        assert torch.equal(p, q)
 
 
 def test_states_are_interchangeable_with_torchs():
@@ -382,11 +386,13 @@ def test_adam_takes_the_same_path_under_signed_permutations():
     assert torch.equal(moved, plain)
 
 
+@pytest.mark.parametrize("inside", [False, True])
 @pytest.mark.parametrize("rule", RULES)
-def test_maximizing_is_minimizing_the_negative_bit_for_bit(rule):
+def test_maximizing_is_minimizing_the_negative_bit_for_bit(rule, inside):
     ps, qs = parameters(), parameters()
-    a = BlockwiseAdam(ps, partition=RULES[rule](ps), maximize=True, weight_decay=0.1)
-    b = BlockwiseAdam(qs, partition=RULES[rule](qs), weight_decay=0.1)
+    options = {"weight_decay": 0.1, "eps_inside_root": inside}
+    a = BlockwiseAdam(ps, partition=RULES[rule](ps), maximize=True, **options)
+    b = BlockwiseAdam(qs, partition=RULES[rule](qs), **options)
     for gs in gradients(ps, 5):
         for p, q, g in zip(ps, qs, gs, strict=True):
             p.grad, q.grad = g, -g
@@ -677,6 +683,8 @@ def test_bad_parameters_are_refused():
         BlockwiseAdam([torch.zeros(2, 2).to_sparse()])
     with pytest.raises(ValueError, match="expanded"):
         BlockwiseAdam([torch.zeros(1).expand(4)])
+    with pytest.raises(ValueError, match="conjugate"):
+        BlockwiseAdam([torch.zeros(3, dtype=torch.complex64).conj()])
     p, q = parameters([(2,), (3,)])
     with pytest.raises(ValueError, match="from_ids"):
         BlockwiseAdam([p, q], partition=from_ids({p: torch.tensor([0, 0])}))
