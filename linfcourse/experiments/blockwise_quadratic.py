@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import torch
 
-from linfcourse.experiments.blockwise_quadratic_problem import make_hessian, make_ids, smoothness
+from linfcourse.experiments.blockwise_quadratic_problem import make_hessian, make_ids
 from linfcourse.experiments.blockwise_quadratic_results import (
     draw_losses,
     draw_smoothness,
@@ -24,6 +24,7 @@ from linfcourse.experiments.blockwise_quadratic_results import (
 )
 from linfcourse.experiments.experiment import Experiment
 from linfcourse.experiments.judging import Claim, Verdict, all_of, compare, threshold
+from linfcourse.hessian import blockwise_norm
 from linfcourse.norms import Blockwise
 from linfcourse.optim import BlockwiseAdam, SteepestDescent
 from linfcourse.partitions import from_ids
@@ -41,7 +42,6 @@ __all__ = [
     "recorded",
     "run",
     "run_trial",
-    "smoothness",
     "trials",
 ]
 
@@ -136,7 +136,7 @@ def run_trial(
     first = 0.5 * (start @ (H @ start)).item()
     x = start.clone().requires_grad_()
     if method == "descent":
-        low, high = smoothness(H, ids)
+        low, high = blockwise_norm(H, ids)
         promised = math.sqrt(2 * first * high / config.steps)
         optimizer = SteepestDescent(
             [x], lr=math.sqrt(2 * first / (high * config.steps)), norm=Blockwise(ids)
