@@ -36,14 +36,13 @@ def drawing_device(op: SymmetricOperator, generator: torch.Generator | None) -> 
     return torch.device("cpu") if op.device.type == "mps" else op.device
 
 
-def cauchy(op: SymmetricOperator, generator: torch.Generator | None) -> Tensor:
-    """One probe: d independent standard Cauchy numbers, tan(π(u − ½)), in the operator's dtype.
+def cauchy(count: int, device: torch.device, generator: torch.Generator | None) -> Tensor:
+    """Independent standard Cauchy numbers tan(π(u − ½)), in float64.
 
-    Drawn in float64: in float32 u has 24 bits, and the tail that makes a Cauchy would be cut.
+    In float32 u has 24 bits, and the tail that makes a Cauchy would be cut.
     """
-    device = drawing_device(op, generator)
-    u = torch.rand(op.dim, dtype=torch.float64, device=device, generator=generator)
-    return u.sub_(0.5).mul_(math.pi).tan_().to(op.dtype).to(op.device)
+    u = torch.rand(count, dtype=torch.float64, device=device, generator=generator)
+    return u.sub_(0.5).mul_(math.pi).tan_()
 
 
 def cauchy_products(
@@ -53,9 +52,12 @@ def cauchy_products(
 
     The draws do not depend on the blocks.
     """
+    device = drawing_device(op, generator)
     for start in range(0, probes, op.block):
         count = min(op.block, probes - start)
-        vectors = torch.stack([cauchy(op, generator) for _ in range(count)])
+        vectors = torch.stack(
+            [cauchy(op.dim, device, generator).to(op.dtype).to(op.device) for _ in range(count)]
+        )
         products = op.matmat(vectors.T)
         if not bool(torch.isfinite(products).all()):
             raise ValueError(
@@ -73,7 +75,7 @@ def log_sums(
     Probe l goes to group l mod `groups`. A zero counts as the smallest float, so that a row of
     zeros gets a scale that is zero for every purpose.
     """
-    sums = torch.zeros(groups, op.dim, dtype=torch.float64, device=_double_device(op))
+    sums = torch.zeros(groups, op.dim, dtype=torch.float64, device=double_device(op))
     tiny = torch.finfo(op.dtype).tiny
     for index, product in enumerate(cauchy_products(op, probes, generator)):
         magnitudes = product.abs().to(sums.device, torch.float64)
@@ -81,7 +83,7 @@ def log_sums(
     return sums, [len(range(g, probes, groups)) for g in range(groups)]
 
 
-def _double_device(op: SymmetricOperator) -> torch.device:
+def double_device(op: SymmetricOperator) -> torch.device:
     return torch.device("cpu") if op.device.type == "mps" else op.device
 
 

@@ -37,7 +37,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from linfcourse.hessian.cauchy import log_sums
+from linfcourse.hessian.cauchy import double_device, log_sums
 from linfcourse.hessian.estimate import Estimate
 from linfcourse.hessian.sampling import certain, draw, probabilities, shares, summary
 from linfcourse.hessian.symmetric import SymmetricOperator
@@ -81,10 +81,9 @@ def _row_sums(
     op: SymmetricOperator, rows: Tensor, part: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """Σⱼ|Hᵢⱼ| over all j and over j in `part`, for i in `rows`, in float64: one product a row."""
-    double = torch.device("cpu") if op.device.type == "mps" else op.device
     whole, inside = [], []
     for block in rows.split(op.block):
-        columns = op.columns(block).abs().to(double)
+        columns = op.columns(block).abs().to(double_device(op))
         whole.append(columns.sum(0, dtype=torch.float64))
         if part is not None:
             inside.append(columns[part].sum(0, dtype=torch.float64))
