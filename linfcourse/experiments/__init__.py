@@ -20,6 +20,7 @@ NAMES = (
     "first_look",
     "sign_step_vs_gradient_step",
     "sharp_constant",
+    "estimators",
     "invariances",
     "rotated_quadratic",
     "blockwise_quadratic",
