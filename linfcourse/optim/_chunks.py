@@ -27,6 +27,11 @@ def same_dense_layout(*tensors: Tensor) -> bool:
     Only then does position k in memory mean the same coordinate in every one of them.
     """
     first = tensors[0]
+    # The usual case, and one that must not take longer than a small tensor's step.
+    if all(
+        t.layout is torch.strided and t.shape == first.shape and t.is_contiguous() for t in tensors
+    ):
+        return True
     axes = [axis for axis, size in enumerate(first.shape) if size > 1]
     for tensor in tensors:
         if tensor.layout is not torch.strided or tensor.shape != first.shape:
