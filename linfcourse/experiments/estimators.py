@@ -13,11 +13,15 @@ from torch import Tensor
 
 from linfcourse.data import shakespeare
 from linfcourse.experiments import first_look
+from linfcourse.experiments.estimators_claims import CLAIMS
 from linfcourse.experiments.estimators_results import (
-    CLAIMS,
+    LABELS,
+    coverage,
     draw_bias,
     draw_rates,
     draw_spread,
+    mean_ratio,
+    spread,
 )
 from linfcourse.experiments.experiment import Experiment
 from linfcourse.experiments.methods import make_optimizer
@@ -189,16 +193,20 @@ run, recorded = EXPERIMENT.run, EXPERIMENT.recorded
 __all__ = [
     "CLAIMS",
     "EXPERIMENT",
+    "LABELS",
     "NETWORKS",
     "PRESETS",
     "Config",
+    "coverage",
     "draw_bias",
     "draw_rates",
     "draw_spread",
     "hessian_matrix",
+    "mean_ratio",
     "recorded",
     "run",
     "run_trial",
+    "spread",
     "trained_gpt",
     "trials",
 ]
