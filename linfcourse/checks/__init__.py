@@ -4,6 +4,7 @@ from linfcourse.checks import (  # noqa: F401  (registers their exercises)
     chapter_01,
     chapter_02,
     chapter_03,
+    chapter_04,
     chapter_05,
     chapter_06,
     chapter_08,
