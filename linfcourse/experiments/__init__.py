@@ -24,6 +24,7 @@ NAMES = (
     "invariances",
     "rotated_quadratic",
     "blockwise_quadratic",
+    "blockwise_ladder",
 )
 
 
