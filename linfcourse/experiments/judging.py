@@ -14,15 +14,10 @@ from typing import Any, Literal
 
 import numpy
 
+from linfcourse.hessian.estimate import t_quantile
 from linfcourse.records import Record
 
 Status = Literal["holds", "fails", "inconclusive"]
-
-# 95 % quantiles of Student's t, so that two-sided intervals have 90 %; index = degrees of freedom.
-_T95 = (
-    math.inf, 6.314, 2.920, 2.353, 2.132, 2.015, 1.943, 1.895, 1.860, 1.833, 1.812,
-    1.796, 1.782, 1.771, 1.761, 1.753, 1.746, 1.740, 1.734, 1.729, 1.725,
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -65,8 +60,7 @@ def interval(values: Sequence[float]) -> tuple[float, float, float]:
     mean = float(values.mean())
     if len(values) < 2 or not numpy.isfinite(values).all():
         return mean, -math.inf, math.inf
-    quantile = _T95[len(values) - 1] if len(values) <= len(_T95) else 1.725
-    half = quantile * float(values.std(ddof=1)) / math.sqrt(len(values))
+    half = t_quantile(len(values) - 1) * float(values.std(ddof=1)) / math.sqrt(len(values))
     return mean, mean - half, mean + half
 
 
