@@ -20,7 +20,7 @@ export OMP_NUM_THREADS := 1
 unexport PYTHONPATH VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help install book read test lint chapters records bench clean
+.PHONY: help install book read test lint chapters records claims bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +72,9 @@ records: $(STAMP) ## run every experiment and write its record (SCALE=cpu, gpu o
 	@for name in $$($(PY) -c "from linfcourse import experiments; print(*experiments.NAMES)"); do \
 	  $(PY) -m linfcourse.cli run $$name --scale $(SCALE) --folder runs \
 	    && cp runs/$$name-$(SCALE).json book/records/ || exit 1; done
+	$(MAKE) claims
+
+claims: $(STAMP) ## judge the records again and write the book's table of claims
 	$(PY) -m linfcourse.cli claims --markdown > book/claims_table.md
 
 bench: $(STAMP) ## measure speed and accuracy against named peers

@@ -62,7 +62,8 @@ def _run(options: argparse.Namespace) -> int:
 
 def _claims(options: argparse.Namespace) -> int:
     entries = ledger.read_ledger(options.folder)
-    print(ledger.to_markdown(entries) if options.markdown else ledger.to_text(entries))
+    text = ledger.to_markdown(entries) if options.markdown else ledger.to_text(entries) + "\n"
+    print(text, end="")
     return 0
 
 
