@@ -1,7 +1,7 @@
 """Chapter 9: a small GPT under blockwise Adam with a ladder of partitions, and with controls.
 
 Every partition is trained on the same grid of learning rates, and its blockwise smoothness H(L, Φ)
-is measured at common points: the initial weights, and the weights after some steps of Adam.
+is measured at common places: the initial weights, and those after some steps of Adam or AdaSGD.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from linfcourse.experiments.blockwise_ladder_results import (
     draw_grid,
     draw_memory,
     draw_prediction,
+    draw_smoothness,
     finals,
     smoothness,
 )
@@ -39,6 +40,9 @@ __all__ = [
     "run", "run_trial", "smoothness", "trials",
 ]  # fmt: skip
 
+# Where the smoothness is measured: the partition that training goes there with, if any.
+PLACES = {"start": None, "adam": "coordinatewise", "adasgd": "whole"}
+
 
 @dataclass(frozen=True)
 class Config:
@@ -53,8 +57,9 @@ class Config:
         steps, warmup: length of the run and of the linear warm-up; then a cosine to a tenth.
         betas: (β₁, β₂).
         last: the final loss is the mean training loss of this many last steps.
-        measured: after how many steps of Adam the smoothness is measured.
-        measuring_lr: Adam's lr on the way there.
+        places: where the smoothness is measured; keys of `PLACES`.
+        measured_after: how many steps lead to a place that is not the start.
+        measuring_lr: the lr on the way there.
         measuring_seeds: on which seeds.
         probes: Hessian-vector products for each measurement.
     """
@@ -71,7 +76,8 @@ class Config:
     warmup: int = 30
     betas: tuple[float, float] = (0.9, 0.99)
     last: int = 50
-    measured: tuple[int, ...] = (0, 150)
+    places: tuple[str, ...] = ("start", "adam", "adasgd")
+    measured_after: int = 150
     measuring_lr: float = 0.01
     measuring_seeds: tuple[int, ...] = (0, 1, 2)
     probes: int = 256
@@ -82,13 +88,13 @@ PRESETS = {
     "gpu": Config(
         lrs=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05), seeds=(0, 1, 2),
         n_layer=4, n_head=4, width=128, context=128, batch=64, steps=1000, warmup=100, last=100,
-        measured=(0, 500), measuring_lr=0.005, probes=512,
+        measured_after=500, measuring_lr=0.005, probes=512,
     ),
     # The paper's setting for this comparison could not be checked: a GPT-2 on the embedded text.
     "paper": Config(
         lrs=(0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03), seeds=(0, 1, 2),
         n_layer=12, n_head=12, width=768, context=256, batch=64, steps=5000, warmup=500,
-        betas=(0.9, 0.95), last=200, measured=(0, 2500), measuring_lr=0.001, probes=1024,
+        betas=(0.9, 0.95), last=200, measured_after=2500, measuring_lr=0.001, probes=1024,
     ),
 }  # fmt: skip
 
@@ -96,9 +102,9 @@ PRESETS = {
 def trials(config: Config) -> list[dict]:
     """First the measurements, one per seed, place and partition; then the runs."""
     return [
-        {"kind": "smoothness", "seed": seed, "after": after, "partition": partition}
+        {"kind": "smoothness", "seed": seed, "place": place, "partition": partition}
         for seed in config.measuring_seeds
-        for after in config.measured
+        for place in config.places
         for partition in config.partitions
     ] + [
         {"kind": "training", "seed": seed, "partition": partition, "lr": lr}
@@ -115,7 +121,7 @@ def run_trial(
     seed: int,
     partition: str,
     lr: float | None = None,
-    after: int | None = None,
+    place: str | None = None,
 ) -> dict:
     """Train once, or measure once.
 
@@ -133,7 +139,7 @@ def run_trial(
     # Cut as for training, by the initial weights: "sorted" looks at gradients there.
     initial = make_model(config, seed, device)
     ids = make_partition(partition, config, initial, seed).ids(initial.parameters())
-    model = _model_after(config, seed, after, device)
+    model = _model_at(config, seed, place, device)
     batch = shakespeare().sampler(config.batch, config.context, 1000 + seed, device=device)(0)
     norm = blockwise_norm(
         HessianOperator(model.loss(*batch), list(model.parameters())),
@@ -165,12 +171,12 @@ def _train(config: Config, model: GPT, seed: int, rule, lr: float, steps: int):
 
 
 @functools.lru_cache(maxsize=1)
-def _model_after(config: Config, seed: int, steps: int, device: torch.device) -> GPT:
-    """The GPT after that many steps of Adam; the trials come in an order that makes it once."""
+def _model_at(config: Config, seed: int, place: str, device: torch.device) -> GPT:
+    """The GPT at a place of `PLACES`; the trials come in an order that makes it once."""
     model = make_model(config, seed, device)
-    if steps:
-        rule = make_partition("coordinatewise", config, model, seed)
-        _train(config, model, seed, rule, config.measuring_lr, steps)
+    if PLACES[place] is not None:
+        rule = make_partition(PLACES[place], config, model, seed)
+        _train(config, model, seed, rule, config.measuring_lr, config.measured_after)
     return model
 
 
@@ -198,23 +204,23 @@ def _judge_half(record: Record) -> Verdict:
     return Verdict(status, text, {"beyond the middle": beyond})
 
 
-def _judge_smoothness(record: Record) -> Verdict:
-    """Is each finer partition of the ladder smoother, in all places and on all seeds?"""
+def _judge_smoothness(record: Record, places: Sequence[str]) -> Verdict:
+    """Is each finer partition of the ladder smoother, at these places and on all seeds?"""
     verdicts = {}
-    for after in record.config["measured"]:
+    for place in places:
         for coarse, fine in itertools.pairwise(LADDER):
-            apart = _apart(record, fine, coarse, after)
+            apart = _apart(record, fine, coarse, place)
             status = {1: "holds", 0: "inconclusive", -1: "fails"}[apart]
             names = f"{PARTITIONS[fine].label} < {PARTITIONS[coarse].label}"
-            reason = f"after {after} steps {names}: {status}"
+            reason = f"{place}: {names}: {status}"
             verdicts[reason] = Verdict(status, reason)
     return all_of(verdicts)
 
 
-def _apart(record: Record, first: str, second: str, after: int) -> int:
+def _apart(record: Record, first: str, second: str, place: str) -> int:
     """1 if on every seed H of the first is surely below that of the second, −1 the other way."""
     pairs = list(
-        zip(smoothness(record, first, after), smoothness(record, second, after), strict=True)
+        zip(smoothness(record, first, place), smoothness(record, second, place), strict=True)
     )
     if all(a.highest < b.lowest for a, b in pairs):
         return 1
@@ -223,11 +229,10 @@ def _apart(record: Record, first: str, second: str, after: int) -> int:
 
 def _judge_prediction(record: Record) -> Verdict:
     """Of two partitions whose brackets are apart, does the smoother one end lower?"""
-    after = max(record.config["measured"])
     verdicts = {
         f"{a} < {b}": _below(record, a, b)
         for a, b in itertools.permutations(record.config["partitions"], 2)
-        if _apart(record, a, b, after) == 1
+        if _apart(record, a, b, "adam") == 1
     }
     verdict = all_of(verdicts)
     statuses = [v.status for v in verdicts.values()]
@@ -246,9 +251,15 @@ def _claim(name: str, statement: str, judge: Callable, source: str = "this cours
 CLAIMS = (
     _claim(
         "finer_is_smoother",
-        "H(L, Φ) falls along the ladder: one block, tensors, Adam-mini's blocks, coordinates.",
-        _judge_smoothness,
+        "Once training is under way, with Adam or with AdaSGD, H(L, Φ) falls along the ladder: "
+        "one block, tensors, Adam-mini's blocks, coordinates.",
+        lambda record: _judge_smoothness(record, ("adam", "adasgd")),
         "arXiv:2410.08198, in substance, for the two ends",
+    ),
+    _claim(
+        "finer_is_smoother_at_the_start",
+        "At the initial weights, too, H(L, Φ) falls along that ladder.",
+        lambda record: _judge_smoothness(record, ("start",)),
     ),
     _claim(
         "finer_is_better",
@@ -257,8 +268,8 @@ CLAIMS = (
     ),
     _claim(
         "bound_orders",
-        "Of any two partitions whose measured H(L, Φ) are apart, the one with the smaller value "
-        "ends at the lower loss.",
+        "Of any two partitions whose H(L, Φ), measured on Adam's path, are apart, the one with the "
+        "smaller value ends at the lower loss.",
         _judge_prediction,
     ),
     _claim(

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from linfcourse.experiments.blockwise_ladder_partitions import PARTITIONS
 from linfcourse.experiments.experiment import at_best_lr
@@ -33,9 +34,9 @@ def finals(record: Record, partition: str) -> list[float]:
     return [trial.result["final_loss"] for trial in best]
 
 
-def smoothness(record: Record, partition: str, after: int) -> list[Bracket]:
-    """What was measured of H(L, Φ) after that many steps, one bracket a seed."""
-    chosen = record.select(kind="smoothness", partition=partition, after=after)
+def smoothness(record: Record, partition: str, place: str) -> list[Bracket]:
+    """What was measured of H(L, Φ) at a place, one bracket a seed."""
+    chosen = record.select(kind="smoothness", partition=partition, place=place)
     return [
         Bracket(
             trial.result["low"],
@@ -74,6 +75,32 @@ def draw_grid(record: Record) -> Figure:
     return figure
 
 
+def draw_smoothness(record: Record) -> Figure:
+    """Measured H(L, Φ) along the ladder, at each place; a band spans brackets and seeds."""
+    figure, ax = plt.subplots()
+    looks = {
+        "start": ("at the start", "#444444", (0, (1.2, 1.2)), "^"),
+        "adam": ("Adam's path", "#0060a0", "-", "o"),
+        "adasgd": ("AdaSGD's path", "#00734f", (0, (5, 1.5)), "s"),
+    }
+    rungs = range(len(LADDER))
+    for place in record.config["places"]:
+        label, color, dash, marker = looks[place]
+        columns = [smoothness(record, partition, place) for partition in LADDER]
+        lows = [min(bracket.low for bracket in brackets) for brackets in columns]
+        highs = [max(bracket.high for bracket in brackets) for brackets in columns]
+        middles = [median(math.sqrt(b.low * b.high) for b in brackets) for brackets in columns]
+        style = {"color": color, "linestyle": dash, "marker": marker, "ms": 5}
+        plot_band(ax, rungs, [lows, middles, highs], label=label, **style)
+    ax.set(yscale="log", ylabel="blockwise smoothness H(L, Φ)")
+    ax.set_xticks(rungs, [PARTITIONS[partition].label for partition in LADDER])
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.yaxis.set_major_formatter(lambda value, _: f"{value / 1000:,.0f}k")
+    ax.yaxis.set_minor_locator(NullLocator())
+    label_lines(ax)
+    return figure
+
+
 def draw_memory(record: Record) -> Figure:
     """Final loss against the numbers kept for the second moment."""
     figure, ax = plt.subplots(figsize=(6.4, 4.2))
@@ -88,7 +115,7 @@ def draw_memory(record: Record) -> Figure:
     return figure
 
 
-def draw_prediction(record: Record, after: int) -> Figure:
+def draw_prediction(record: Record, place: str = "adam") -> Figure:
     """Final loss against the measured H(L, Φ) (the middle of its bracket), one point a seed."""
     figure, ax = plt.subplots(figsize=(6.4, 4.2))
     seeds = record.config["measuring_seeds"]
@@ -96,13 +123,13 @@ def draw_prediction(record: Record, after: int) -> Figure:
     for partition in record.values("partition"):
         runs = at_best_lr(record, kind="training", partition=partition)
         losses = {run.setting["seed"]: run.result["final_loss"] for run in runs}
-        brackets = smoothness(record, partition, after)
+        brackets = smoothness(record, partition, place)
         middles = [math.sqrt(bracket.low * bracket.high) for bracket in brackets]
         points[partition] = [
             (middle, losses[seed]) for seed, middle in zip(seeds, middles, strict=True)
         ]
     _draw_points(ax, points)
-    ax.set(xscale="log", xlabel=f"H(L, Φ), measured after {after} steps", ylabel="final loss")
+    ax.set(xscale="log", xlabel="blockwise smoothness H(L, Φ)", ylabel="final loss")
     ax.set_xlim(right=ax.get_xlim()[1] * 2)
     _label_points(ax, points)
     return figure

@@ -14,7 +14,7 @@ from linfcourse.records import Record, Trial, decode, encode
 CONFIG = experiment.PRESETS["cpu"]
 TINY = {
     "lrs": (0.01,), "seeds": (0,), "n_layer": 1, "n_head": 2, "width": 8, "context": 8,
-    "batch": 2, "steps": 3, "warmup": 1, "last": 2, "measured": (0, 2), "measuring_seeds": (0,),
+    "batch": 2, "steps": 3, "warmup": 1, "last": 2, "measured_after": 2, "measuring_seeds": (0,),
     "probes": 32,
 }  # fmt: skip
 CPU = torch.device("cpu")
@@ -40,7 +40,7 @@ def test_every_preset_starts(scale):
     partitions = ("whole", "adam_mini", "random", "sorted")
     config = replace(experiment.PRESETS[scale], **TINY, partitions=partitions)
     record = experiment.run(config)
-    assert len(record.trials) == 4 * 2 + 4
+    assert len(record.trials) == 4 * 3 + 4
     losses = [t.result["final_loss"] for t in record.select(kind="training")]
     assert all(map(math.isfinite, losses))
     assert all(0 < t.result["low"] < math.inf for t in record.select(kind="smoothness"))
@@ -104,7 +104,7 @@ def test_the_same_trial_gives_the_same_result():
     config = replace(CONFIG, **TINY)
     for setting in (
         {"kind": "training", "lr": 0.01},
-        {"kind": "smoothness", "after": 2},
+        {"kind": "smoothness", "place": "adam"},
     ):
         runs = [
             experiment.run_trial(config, CPU, seed=0, partition="random", **setting)
@@ -115,7 +115,7 @@ def test_the_same_trial_gives_the_same_result():
 
 def synthetic(losses, bounds):
     """A record with these final losses and these values of H(L, Φ), on three seeds."""
-    config = {**asdict(CONFIG), "partitions": list(losses), "measured": [0]}
+    config = {**asdict(CONFIG), "partitions": list(losses)}
     trials = []
     for seed in (0, 1, 2):
         for name, loss in losses.items():
@@ -128,12 +128,9 @@ def synthetic(losses, bounds):
             )
             low, high = 0.9 * bounds[name], 1.1 * bounds[name]
             ends = {"low_interval": [low, low], "high_interval": [high, high]}
-            trials.append(
-                Trial(
-                    {"kind": "smoothness", "seed": seed, "partition": name, "after": 0},
-                    {"low": low, "high": high, **ends, "method": "exact"},
-                )
-            )
+            for place in experiment.PLACES:
+                setting = {"kind": "smoothness", "seed": seed, "place": place, "partition": name}
+                trials.append(Trial(setting, {"low": low, "high": high, **ends}))
     return Record("blockwise_ladder", "custom", config, tuple(trials))
 
 
@@ -161,6 +158,7 @@ def test_every_claim_holds_on_a_record_made_as_it_says():
         ("bound_orders", {"per_tensor": 2.52}, {}),
         ("bound_orders", {}, {"whole": 10}),
         ("finer_is_smoother", {}, {"coordinatewise": 1000}),
+        ("finer_is_smoother_at_the_start", {}, {"per_tensor": 1000}),
         ("adam_mini_beats_random", {"random": 2.41}, {}),
         ("adam_mini_beats_random", {"random_within": 2.41}, {}),
         ("adam_mini_is_most_of_adam", {"adam_mini": 2.48}, {}),
