@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from torch import Tensor
 from linfcourse.hessian.blocks import BlockStructure, block_smoothness
 from linfcourse.hessian.cauchy import cauchy, check_generator, double_device, drawing_device
 from linfcourse.hessian.estimate import Estimate, check_probes
-from linfcourse.hessian.sampling import Shares, certain, draw, probabilities, shares, summary
+from linfcourse.hessian.sampling import Shares, certain, combined, draw, probabilities, shares
 from linfcourse.hessian.spectral import spectral_norm
 from linfcourse.hessian.symmetric import SymmetricOperator, as_operator
 from linfcourse.hessian.two_stage import two_stage
@@ -156,27 +155,58 @@ def _sampled_blocks(
     probes: int,
     generator: torch.Generator | None,
 ) -> BlockwiseNorm:
-    worth = min(SAMPLED, int(blocks.sizes.max()), probes // 2)
+    worth = min(SAMPLED, probes // 4)
     sketched = max(probes // 4, 2)
-    visits = (probes - sketched) // worth
-    # The sketch's prediction of the variance is for rows; for blocks the draws speak alone.
-    sketch = dataclasses.replace(_block_shares(op, blocks, sketched, generator), degrees=0.0)
-    taken = certain(sketch.weights, visits)
-    chances = probabilities(sketch.weights, taken, uniform=0.1 / sketched)
-    drawn = draw(chances, visits - len(taken), generator)
+    weights = _block_shares(op, blocks, sketched, generator).weights
 
     def pair(block: int) -> Tensor:
         low_high = block_smoothness(op, blocks, block, worth, generator)
         return torch.tensor(low_high, dtype=torch.float64)
 
-    known = sum((pair(b) for b in taken.tolist()), torch.zeros(2, dtype=torch.float64))
-    pairs = torch.stack([pair(b) for b in drawn.tolist()]) / chances[drawn].cpu()[:, None]
-    used = sketched + int(blocks.sizes[torch.cat([taken, drawn])].clamp(max=worth).sum())
-    estimates = [
-        Estimate(*summary(pairs[:, end], float(known[end]), sketch), used, "sampled blocks")
+    known, draws, used, visited = torch.zeros(2, dtype=torch.float64), [], sketched, 0
+    for stratum, count in _strata(blocks, weights, worth, probes - sketched):
+        inside = weights[stratum]
+        taken = certain(inside, count) if count < len(stratum) else torch.arange(count)
+        for block in stratum[taken].tolist():
+            known += pair(block)
+        chosen = stratum[taken]
+        if count > len(taken):
+            chances = probabilities(inside, taken, uniform=0.1 / sketched)
+            drawn = draw(chances, count - len(taken), generator)
+            chosen = torch.cat([chosen, stratum[drawn]])
+            pairs = torch.stack([pair(block) for block in stratum[drawn].tolist()])
+            draws.append(pairs / chances[drawn].cpu()[:, None])
+        visited += len(chosen)
+        used += int(blocks.sizes[chosen].clamp(max=worth).sum())
+    ends = [
+        combined([part[:, end] for part in draws], float(known[end]), used, "sampled blocks")
         for end in (0, 1)
     ]
-    return BlockwiseNorm(*estimates, "sampled blocks", blocks.count, visits)
+    return BlockwiseNorm(*ends, "sampled blocks", blocks.count, visited)
+
+
+def _strata(
+    blocks: BlockStructure, weights: Tensor, worth: int, products: int
+) -> list[tuple[Tensor, int]]:
+    """Blocks of like size, and how many of them to visit.
+
+    The sketch's shares are Frobenius norms, which grow with the size of a block more than its
+    smoothness does. Within a size they compare well, so each size is sampled on its own: two
+    visits, and the rest of the products in proportion to the shares.
+    """
+    octaves = blocks.sizes.double().log2().floor()
+    strata = [torch.nonzero(octaves == octave).flatten() for octave in octaves.unique()]
+    costs = [min(worth, int(blocks.sizes[stratum].max())) for stratum in strata]
+    least = [min(2, len(stratum)) for stratum in strata]
+    spare = products - sum(n * cost for n, cost in zip(least, costs, strict=True))
+    if spare < 0:  # too many sizes for so few products
+        return [(torch.arange(blocks.count, device=blocks.device), products // max(costs))]
+    total = max(float(weights.sum()), torch.finfo(torch.float64).tiny)
+    extra = [int(spare * float(weights[s].sum()) / total) for s in strata]
+    return [
+        (stratum, min(len(stratum), n + more // cost))
+        for stratum, n, more, cost in zip(strata, least, extra, costs, strict=True)
+    ]
 
 
 def _block_shares(
@@ -197,7 +227,7 @@ def _block_shares(
     for start in range(0, probes, op.block):
         vectors = []
         for _ in range(min(op.block, probes - start)):
-            heavy = cauchy(blocks.count, device, generator).to(blocks.device)
+            heavy = cauchy(1, blocks.count, device, generator)[0].to(blocks.device)
             inside = torch.randn(op.dim, dtype=op.dtype, device=device, generator=generator)
             scale = (blocks.roots * heavy)[blocks.ids].to(op.device, op.dtype)
             vectors.append(inside.to(op.device) * scale)

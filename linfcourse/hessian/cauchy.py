@@ -18,6 +18,7 @@ from linfcourse.hessian.estimate import Estimate, spread, t_quantile
 from linfcourse.hessian.symmetric import SymmetricOperator
 
 ROWS = 2**20  # rows sorted at a time
+DOUBLES = 2**22  # numbers in float64 at a time
 
 
 def check_generator(generator: torch.Generator | None) -> None:
@@ -36,27 +37,28 @@ def drawing_device(op: SymmetricOperator, generator: torch.Generator | None) -> 
     return torch.device("cpu") if op.device.type == "mps" else op.device
 
 
-def cauchy(count: int, device: torch.device, generator: torch.Generator | None) -> Tensor:
-    """Independent standard Cauchy numbers tan(π(u − ½)), in float64.
+def cauchy(
+    rows: int, columns: int, device: torch.device, generator: torch.Generator | None
+) -> Tensor:
+    """Independent standard Cauchy numbers tan(π(u − ½)), (rows, columns), in float64.
 
     In float32 u has 24 bits, and the tail that makes a Cauchy would be cut.
     """
-    u = torch.rand(count, dtype=torch.float64, device=device, generator=generator)
+    u = torch.rand(rows, columns, dtype=torch.float64, device=device, generator=generator)
     return u.sub_(0.5).mul_(math.pi).tan_()
 
 
 def cauchy_products(
     op: SymmetricOperator, probes: int, generator: torch.Generator | None
 ) -> Iterator[Tensor]:
-    """Hv for `probes` Cauchy probes, one (d,) at a time, computed in blocks of `op.block`.
-
-    The draws do not depend on the blocks.
-    """
+    """Hv for `probes` Cauchy probes v, as blocks (d, k) with k ≤ op.block."""
     device = drawing_device(op, generator)
     for start in range(0, probes, op.block):
-        count = min(op.block, probes - start)
-        vectors = torch.stack(
-            [cauchy(op.dim, device, generator).to(op.dtype).to(op.device) for _ in range(count)]
+        vectors = torch.cat(
+            [
+                cauchy(count, op.dim, device, generator).to(op.dtype).to(op.device)
+                for count in _chunks(min(op.block, probes - start), op.dim)
+            ]
         )
         products = op.matmat(vectors.T)
         if not bool(torch.isfinite(products).all()):
@@ -64,7 +66,13 @@ def cauchy_products(
                 "a Hessian-vector product is not finite: the loss has no second derivative here, "
                 "or overflows; check the loss, or compute it in float64"
             )
-        yield from products.unbind(1)
+        yield products
+
+
+def _chunks(probes: int, dim: int) -> list[int]:
+    """`probes` cut so that a chunk's temporaries in float64 stay small beside the products."""
+    size = max(1, DOUBLES // dim)
+    return [min(size, probes - start) for start in range(0, probes, size)]
 
 
 def log_sums(
@@ -77,9 +85,13 @@ def log_sums(
     """
     sums = torch.zeros(groups, op.dim, dtype=torch.float64, device=double_device(op))
     tiny = torch.finfo(op.dtype).tiny
-    for index, product in enumerate(cauchy_products(op, probes, generator)):
-        magnitudes = product.abs().to(sums.device, torch.float64)
-        sums[index % groups] += magnitudes.clamp_min_(tiny).log_()
+    done = 0
+    for products in cauchy_products(op, probes, generator):
+        for part in products.split(_chunks(products.shape[1], op.dim), dim=1):
+            logs = part.abs().to(sums.device, torch.float64).clamp_min_(tiny).log_()
+            for group in range(min(groups, logs.shape[1])):
+                sums[(done + group) % groups] += logs[:, group::groups].sum(1)
+            done += logs.shape[1]
     return sums, [len(range(g, probes, groups)) for g in range(groups)]
 
 
@@ -151,8 +163,10 @@ def _by_quantiles(
     op: SymmetricOperator, probes: int, generator: torch.Generator | None, kind: str
 ) -> Estimate:
     samples = torch.empty(probes, op.dim, dtype=op.dtype, device=op.device)
-    for row, product in zip(samples, cauchy_products(op, probes, generator), strict=True):
-        row.copy_(product)
+    done = 0
+    for products in cauchy_products(op, probes, generator):
+        samples[done : done + products.shape[1]] = products.T
+        done += products.shape[1]
     least = 2 if kind == "iqr" else 1
     count = _group_count(probes) if probes >= 2 * least else 1
     groups = [_scale_sum(samples[g::count], kind) for g in range(count)]

@@ -61,6 +61,8 @@ def t_quantile(degrees: float) -> float:
         below = int(degrees)
         return _T95[below - 1] + (degrees - below) * (_T95[below] - _T95[below - 1])
     z = 1.6448536
+    if math.isinf(degrees):
+        return z
     return z + (z**3 + z) / (4 * degrees) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * degrees**2)
 
 

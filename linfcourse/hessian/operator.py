@@ -172,8 +172,9 @@ class HessianOperator(SymmetricOperator):
 
     def _products(self, vectors: Tensor) -> Tensor:
         count = vectors.shape[1]
-        out = torch.zeros(count, self.dim, dtype=self.dtype, device=self.device)
         with self._conditions():
+            # Made inside: an inference tensor could not be written to.
+            out = torch.zeros(count, self.dim, dtype=self.dtype, device=self.device)
             for grads in self._graphs():
                 live = [i for i, g in enumerate(grads) if g is not None]
                 outputs = [grads[i] for i in live]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from linfcourse.hessian.estimate import log_interval
+from linfcourse.hessian.estimate import Estimate, log_interval
 
 TAKEN = 2.0  # expected draws from which a term is taken for certain
 PRIOR_DEGREES = 4.0  # what the predicted variance is worth, in degrees of freedom
@@ -126,3 +126,22 @@ def summary(
     stderr = math.sqrt(pooled / degrees / count) + floor * mean
     low, high = log_interval(mean, stderr, degrees)
     return value, stderr, (known + low, known + high)
+
+
+def combined(strata: list[Tensor], known: float, probes: int, name: str) -> Estimate:
+    """known + the sum over strata of the mean of each one's draws.
+
+    The degrees of freedom are Welch and Satterthwaite's.
+    """
+    total = sum(float(draws.mean()) for draws in strata)
+    if total == 0 or not strata:
+        return Estimate(known, 0.0, (known, known), probes, name)
+    if min(map(len, strata)) < 2:
+        return Estimate(known + total, math.inf, (known, math.inf), probes, name)
+    variances = [float(draws.var()) / len(draws) for draws in strata]
+    variance = sum(variances)
+    parts = sum(v**2 / (len(draws) - 1) for v, draws in zip(variances, strata, strict=True))
+    degrees = variance**2 / parts if parts > 0 else math.inf
+    stderr = math.sqrt(variance) + RESOLUTION * total
+    low, high = log_interval(total, stderr, degrees)
+    return Estimate(known + total, stderr, (known + low, known + high), probes, name)
