@@ -1,7 +1,7 @@
 """Chapter 9: a small GPT under blockwise Adam with a ladder of partitions, and with controls.
 
-Every partition is trained on the same grid of learning rates, and its blockwise smoothness H(L, Φ)
-is measured at common places: the initial weights, and those after some steps of Adam or AdaSGD.
+Every partition is trained on the same grid of learning rates, and its blockwise smoothness is
+measured at common places: the initial weights, and those after some steps of Adam or AdaSGD.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ from linfcourse.records import Record
 from linfcourse.training import train, warmup_cosine
 
 __all__ = [
-    "CLAIMS", "EXPERIMENT", "LADDER", "PARTITIONS", "PRESETS", "Config", "draw_grid",
-    "draw_memory", "draw_prediction", "finals", "make_model", "make_partition", "recorded",
-    "run", "run_trial", "smoothness", "trials",
+    "CLAIMS", "EXPERIMENT", "LADDER", "PARTITIONS", "PLACES", "PRESETS", "Config", "draw_grid",
+    "draw_memory", "draw_prediction", "draw_smoothness", "finals", "make_model",
+    "make_partition", "recorded", "run", "run_trial", "smoothness", "trials",
 ]  # fmt: skip
 
 # Where the smoothness is measured: the partition that training goes there with, if any.
@@ -181,7 +181,7 @@ def _model_at(config: Config, seed: int, place: str, device: torch.device) -> GP
 
 
 def _below(record: Record, lower: str, higher: str) -> Verdict:
-    names = (PARTITIONS[lower].label, PARTITIONS[higher].label)
+    names = PARTITIONS[lower].label, PARTITIONS[higher].label
     return compare(finals(record, lower), finals(record, higher), names, "final loss")
 
 
@@ -196,10 +196,7 @@ def _judge_half(record: Record) -> Verdict:
         return Verdict("inconclusive", "some runs diverged")
     beyond = [w - m - (w - a) / 2 for w, m, a in zip(whole, mini, adam, strict=True)]
     mean, low, high = interval(beyond)
-    text = (
-        f"Adam-mini's loss lies {mean:.3g} [{low:.3g}, {high:.3g}] below the middle between "
-        f"AdaSGD's and Adam's, over {len(beyond)} seeds"
-    )
+    text = f"Adam-mini lies {mean:.3g} [{low:.3g}, {high:.3g}] below the middle of the two"
     status = "holds" if low > 0 else "fails" if high < 0 else "inconclusive"
     return Verdict(status, text, {"beyond the middle": beyond})
 
@@ -234,8 +231,7 @@ def _judge_prediction(record: Record) -> Verdict:
         for a, b in itertools.permutations(record.config["partitions"], 2)
         if _apart(record, a, b, "adam") == 1
     }
-    verdict = all_of(verdicts)
-    statuses = [v.status for v in verdicts.values()]
+    verdict, statuses = all_of(verdicts), [v.status for v in verdicts.values()]
     wrong = [pair for pair, v in verdicts.items() if v.status == "fails"]
     reason = (
         f"{statuses.count('holds')} of {len(statuses)} pairs as predicted, "
