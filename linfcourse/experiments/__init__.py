@@ -23,6 +23,10 @@ NAMES = (
     "estimators",
     "invariances",
     "rotated_quadratic",
+    "rotation_quality",
+    "rotated_gpt",
+    "rotated_resnet",
+    "rotation_scopes",
     "blockwise_quadratic",
     "blockwise_ladder",
 )

@@ -39,11 +39,11 @@ def _sign(params, lr, betas):
 
 
 def _rotated(make):
-    def build(params, lr, betas, *, seed=0, scope="global"):
+    def build(params, lr, betas, *, seed=0, scope="global", rotation=None):
         return optim.Rotated(
             params,
             lambda rotated: make(rotated, lr, betas),
-            rotation=rotations.Hadamard(seed=seed),
+            rotation=rotations.Hadamard(seed=seed) if rotation is None else rotation,
             scope=scope,
         )
 
@@ -78,7 +78,7 @@ def make_optimizer(
         params: parameters or parameter groups.
         lr: learning rate, in the unit of that optimizer.
         betas: (β₁, β₂); methods without a second moment ignore β₂.
-        rotation: `seed` and `scope`, for the rotated ones.
+        rotation: `seed` (of a `Hadamard`) or `rotation`, and `scope`, for the rotated ones.
 
     Raises:
         ValueError: no method of that name.
