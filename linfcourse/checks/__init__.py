@@ -8,6 +8,7 @@ from linfcourse.checks import (  # noqa: F401  (registers their exercises)
     chapter_05,
     chapter_06,
     chapter_08,
+    chapter_09,
 )
 from linfcourse.checks.check import CheckResult, check, exercises
 
