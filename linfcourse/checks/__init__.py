@@ -7,6 +7,7 @@ from linfcourse.checks import (  # noqa: F401  (registers their exercises)
     chapter_04,
     chapter_05,
     chapter_06,
+    chapter_07,
     chapter_08,
     chapter_09,
 )

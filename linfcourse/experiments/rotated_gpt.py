@@ -25,7 +25,7 @@ from linfcourse.training import train, warmup_cosine
 
 @dataclass(frozen=True)
 class Config(first_look.Config):
-    """Chapter 1's GPT and grid, and what is measured on the way.
+    """Chapter 1's GPT at twice the width, and what is measured on the way.
 
     Args:
         text: "shakespeare" (characters) or "openwebtext" (GPT-2's tokens; without a network the
@@ -41,7 +41,13 @@ class Config(first_look.Config):
         checkpoints: folder for the state of unfinished trials; None keeps none.
     """
 
-    seeds: tuple[int, ...] = (5, 6, 7)  # others than chapter 1's
+    lrs: tuple[float, ...] = (0.004, 0.012, 0.036, 0.2, 0.8)
+    seeds: tuple[int, ...] = (0, 1, 2)
+    n_head: int = 4
+    width: int = 64
+    steps: int = 200
+    warmup: int = 30
+    last: int = 40
     text: str = "shakespeare"
     rotation: str = "hadamard"
     two_vectors: bool = False
@@ -50,8 +56,8 @@ class Config(first_look.Config):
     measured: tuple[tuple[str, float], ...] = (
         ("adam", 0.012), ("rotated_adam", 0.012), ("sgd", 0.2),
     )  # fmt: skip
-    measure_every: int = 150
-    probes: int = 32
+    measure_every: int = 100
+    probes: int = 24
     points: int = 100
     checkpoints: str | None = None
 

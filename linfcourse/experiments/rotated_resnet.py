@@ -44,21 +44,21 @@ class Config:
     """
 
     methods: tuple[str, ...] = first_look.ORDER
-    lrs: tuple[float, ...] = (0.0008, 0.003, 0.012, 0.05, 0.2)
+    lrs: tuple[float, ...] = (0.002, 0.01, 0.05, 0.25)
     seeds: tuple[int, ...] = (0, 1, 2)
     images: str = "fashion_mnist"
     pool: int = 2
     width: int = 4
     norm: str = "group"
     batch: int = 64
-    steps: int = 100
-    warmup: int = 10
+    steps: int = 80
+    warmup: int = 8
     betas: tuple[float, float] = (0.9, 0.99)
     last: int = 20
-    measured: tuple[tuple[str, float], ...] = (("adam", 0.012),)
-    measure_every: int = 50
+    measured: tuple[tuple[str, float], ...] = (("adam", 0.01),)
+    measure_every: int = 40
     probes: int = 24
-    points: int = 50
+    points: int = 40
 
 
 PRESETS = {

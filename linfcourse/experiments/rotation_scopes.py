@@ -28,7 +28,6 @@ SCOPES: dict[str, tuple[str, bool] | None] = {
     "output, blocks": ("output", True),
     "input, blocks": ("input", True),
     "output": ("output", False),
-    "input": ("input", False),
     "per tensor": ("per_tensor", False),
     "global": ("global", False),
 }
@@ -36,7 +35,7 @@ SCOPES: dict[str, tuple[str, bool] | None] = {
 
 @dataclass(frozen=True)
 class Config(first_look.Config):
-    """Chapter 1's GPT under Adam, its axes turned in several ways.
+    """The GPT of `rotated_gpt` under Adam, its axes turned in several ways.
 
     Args:
         scopes: names in `SCOPES`.
@@ -48,11 +47,13 @@ class Config(first_look.Config):
     scopes: tuple[str, ...] = tuple(SCOPES)
     lrs: tuple[float, ...] = (0.005, 0.012, 0.03)
     seeds: tuple[int, ...] = (0, 1, 2)
-    steps: int = 200
-    warmup: int = 30
-    last: int = 40
+    n_head: int = 4
+    width: int = 64
+    steps: int = 150
+    warmup: int = 20
+    last: int = 30
     measured_lr: float = 0.012
-    probes: int = 32
+    probes: int = 24
 
 
 PRESETS = {
