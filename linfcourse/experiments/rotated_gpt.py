@@ -41,24 +41,22 @@ class Config(first_look.Config):
         checkpoints: folder for the state of unfinished trials; None keeps none.
     """
 
-    lrs: tuple[float, ...] = (0.004, 0.012, 0.036, 0.2, 0.8)
+    lrs: tuple[float, ...] = (0.004, 0.012, 0.2, 0.8)
     seeds: tuple[int, ...] = (0, 1, 2)
     n_head: int = 4
     width: int = 64
-    steps: int = 200
-    warmup: int = 30
-    last: int = 40
+    steps: int = 150
+    warmup: int = 20
+    last: int = 30
     text: str = "shakespeare"
     rotation: str = "hadamard"
     two_vectors: bool = False
     accumulate: int = 1
     precision: str = "fp32"
-    measured: tuple[tuple[str, float], ...] = (
-        ("adam", 0.012), ("rotated_adam", 0.012), ("sgd", 0.2),
-    )  # fmt: skip
-    measure_every: int = 100
-    probes: int = 24
-    points: int = 100
+    measured: tuple[tuple[str, float], ...] = (("adam", 0.012), ("sgd", 0.2))
+    measure_every: int = 75
+    probes: int = 16
+    points: int = 75
     checkpoints: str | None = None
 
 
@@ -67,7 +65,7 @@ PRESETS = {
     "gpu": Config(
         lrs=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0),
         n_layer=4, n_head=4, width=128, context=128, batch=64, steps=1000, warmup=100, last=100,
-        measured=(("adam", 0.003), ("rotated_adam", 0.003), ("sgd", 0.1)), seeds=(0, 1, 2),
+        measured=(("adam", 0.003), ("sgd", 0.1)), seeds=(0, 1, 2),
         measure_every=250,
     ),
     # The paper's setting as its code has it; that runs Adam at one lr, 1.8e-3, and here each
@@ -77,7 +75,7 @@ PRESETS = {
         n_layer=12, n_head=12, width=768, context=1024, batch=12, accumulate=40,
         steps=100_000, warmup=2000, betas=(0.9, 0.95), last=1000,
         text="openwebtext", rotation="kronecker", two_vectors=True, precision="bf16",
-        measured=(("adam", 0.0018), ("rotated_adam", 0.0018), ("sgd", 0.18)),
+        measured=(("adam", 0.0018), ("sgd", 0.18)),
         measure_every=25_000, probes=50, points=500, checkpoints="runs/checkpoints",
     ),
 }  # fmt: skip
@@ -299,7 +297,7 @@ CLAIMS = (
         "Turned, the GPT's (1,1)-norm exceeds d‖H‖₂, as rotated Adam's loss of its lead would ask.",
         "this course: the literal reading of the bounds",
         _CHAPTER,
-        judge_ratio("rotated_adam", "spectral", "rotated", ("d‖H‖₂", "the rotated (1,1)-norm")),
+        judge_ratio("adam", "spectral", "rotated", ("d‖H‖₂", "the rotated (1,1)-norm")),
     ),
 )
 

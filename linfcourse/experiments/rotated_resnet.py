@@ -50,15 +50,15 @@ class Config:
     pool: int = 2
     width: int = 4
     norm: str = "group"
-    batch: int = 64
-    steps: int = 80
-    warmup: int = 8
+    batch: int = 32
+    steps: int = 60
+    warmup: int = 6
     betas: tuple[float, float] = (0.9, 0.99)
-    last: int = 20
+    last: int = 15
     measured: tuple[tuple[str, float], ...] = (("adam", 0.01),)
-    measure_every: int = 40
-    probes: int = 24
-    points: int = 40
+    measure_every: int = 30
+    probes: int = 12
+    points: int = 30
 
 
 PRESETS = {
@@ -110,6 +110,7 @@ def run_trial(config: Config, device: torch.device, seed: int, method: str, lr: 
             {"plain": Identity(), "rotated": Hadamard(seed)},
             probes=config.probes,
             seed=seed,
+            lanczos=10,
         )
 
     measured = (method, lr) in {tuple(pair) for pair in config.measured}

@@ -49,11 +49,11 @@ class Config(first_look.Config):
     seeds: tuple[int, ...] = (0, 1, 2)
     n_head: int = 4
     width: int = 64
-    steps: int = 150
-    warmup: int = 20
-    last: int = 30
+    steps: int = 120
+    warmup: int = 15
+    last: int = 25
     measured_lr: float = 0.012
-    probes: int = 24
+    probes: int = 20
 
 
 PRESETS = {
