@@ -18,7 +18,12 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from linfcourse.optim._block_steps import sum_dtype
-from linfcourse.optim._validation import check_betas, check_flag, check_number
+from linfcourse.optim._validation import (
+    check_betas,
+    check_flag,
+    check_number,
+    check_parameters,
+)
 from linfcourse.partitions import Blocks, Partition, coordinates
 
 _FLAGS = ("maximize", "bias_correction", "eps_inside_root", "decoupled_weight_decay")
@@ -51,8 +56,8 @@ class BlockStateOptimizer(Optimizer):
             check_hyperparameters(self.defaults | param_group)
         super().add_param_group(param_group)
         try:
+            check_parameters(self.param_groups[-1])
             for parameter in self.param_groups[-1]["params"]:
-                _check_parameter(parameter)
                 self.partition.blocks(parameter)
         except (TypeError, ValueError):
             self.param_groups.pop()
@@ -227,28 +232,3 @@ def check_hyperparameters(options: dict[str, Any]) -> None:
     check_number("weight_decay", options["weight_decay"])
     for name in _FLAGS:
         check_flag(name, options[name])
-
-
-def _check_parameter(parameter: Tensor) -> None:
-    """Refuse a parameter that cannot be stepped in place as floating-point numbers."""
-    shape = tuple(parameter.shape)
-    if not (parameter.is_floating_point() or parameter.is_complex()):
-        raise TypeError(
-            f"params: a parameter of shape {shape} has dtype {parameter.dtype}; "
-            "only floating-point and complex parameters can be optimized"
-        )
-    if parameter.layout is not torch.strided:
-        raise TypeError(
-            f"params: a parameter of shape {shape} is sparse ({parameter.layout}); "
-            "make it dense with to_dense()"
-        )
-    if any(n > 1 and step == 0 for n, step in zip(shape, parameter.stride(), strict=True)):
-        raise ValueError(
-            f"params: a parameter of shape {shape} is expanded, several of its entries are one "
-            "place in memory; pass the tensor that was expanded, or clone() it"
-        )
-    if parameter.is_conj() or parameter.is_neg():
-        raise ValueError(
-            f"params: a parameter of shape {shape} is a lazy conjugate or negative of another "
-            "tensor; pass resolve_conj().resolve_neg() of it"
-        )

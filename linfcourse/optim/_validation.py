@@ -6,7 +6,8 @@ All of them run before the first in-place write, so that a refused call leaves n
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from numbers import Real
 from typing import Any
 
@@ -55,6 +56,66 @@ def parameter_name(group: Mapping[str, Any], index: int) -> str:
     names = group.get("param_names")
     described = f"parameter {names[index]!r}" if names else f"parameter {index}"
     return f"{described} of shape {tuple(group['params'][index].shape)}"
+
+
+def check_parameters(group: Mapping[str, Any]) -> None:
+    """Refuse a group with a parameter that ``step`` could not write to."""
+    for parameter in group["params"]:
+        check_parameter(parameter)
+
+
+def check_parameter(parameter: Tensor) -> None:
+    """Refuse a parameter that cannot be stepped in place as floating-point numbers."""
+    shape = tuple(parameter.shape)
+    if not (parameter.is_floating_point() or parameter.is_complex()):
+        raise TypeError(
+            f"params: a parameter of shape {shape} has dtype {parameter.dtype}; "
+            "only floating-point and complex parameters can be optimized"
+        )
+    if parameter.layout is not torch.strided:
+        raise TypeError(
+            f"params: a parameter of shape {shape} is sparse ({parameter.layout}); "
+            "make it dense with to_dense()"
+        )
+    if any(n > 1 and step == 0 for n, step in zip(shape, parameter.stride(), strict=True)):
+        raise ValueError(
+            f"params: a parameter of shape {shape} is expanded, several of its entries are one "
+            "place in memory; pass the tensor that was expanded, or clone() it"
+        )
+    if parameter.is_conj() or parameter.is_neg():
+        raise ValueError(
+            f"params: a parameter of shape {shape} is a lazy conjugate or negative of another "
+            "tensor; pass resolve_conj().resolve_neg() of it"
+        )
+
+
+@contextmanager
+def same_shapes(optimizer: Optimizer, name: str) -> Iterator[None]:
+    """Refuse, while a state is loaded, one whose tensors ``name`` do not fit their parameters.
+
+    torch would take it, and ``step`` fail at the first such parameter with those before it moved.
+    """
+
+    # A hook, so as to see the dictionary after the user's own hooks have changed it.
+    def check(_: Optimizer, given: dict[str, Any]) -> None:
+        keys = [key for group in given["param_groups"] for key in group["params"]]
+        places = [(g, i) for g in optimizer.param_groups for i in range(len(g["params"]))]
+        if len(keys) != len(places):
+            return  # torch says what is wrong
+        for key, (group, index) in zip(keys, places, strict=True):
+            saved = given["state"].get(key, {}).get(name)
+            if saved is not None and saved.shape != group["params"][index].shape:
+                raise ValueError(
+                    f"state_dict does not fit: its {name} for {parameter_name(group, index)} has "
+                    f"shape {tuple(saved.shape)}; build the optimizer with the parameters that "
+                    "the state was saved with"
+                )
+
+    handle = optimizer.register_load_state_dict_pre_hook(check)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def dense_gradients(optimizer: Optimizer) -> list[tuple[dict[str, Any], Tensor, Tensor]]:

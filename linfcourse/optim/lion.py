@@ -15,7 +15,9 @@ from linfcourse.optim._validation import (
     check_betas,
     check_flag,
     check_number,
+    check_parameters,
     dense_gradients,
+    same_shapes,
 )
 
 
@@ -97,6 +99,16 @@ class Lion(Optimizer):
             raise TypeError(f"param_group must be a dict, not {type(param_group).__name__}")
         _check_options({**self.defaults, **param_group})
         super().add_param_group(param_group)
+        try:
+            check_parameters(self.param_groups[-1])
+        except (TypeError, ValueError):
+            self.param_groups.pop()
+            raise
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load a saved state; one of parameters of other shapes is refused and changes nothing."""
+        with same_shapes(self, "exp_avg"):
+            super().load_state_dict(state_dict)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:

@@ -9,7 +9,7 @@ import torch
 from torch.optim import Optimizer
 
 from linfcourse.optim._coordinates import RotatedCoordinates
-from linfcourse.optim._validation import dense_gradients
+from linfcourse.optim._validation import check_parameter, dense_gradients
 from linfcourse.rotations import Hadamard, Rotation
 
 SCOPES = ("global", "per_tensor", "output", "input")
@@ -104,6 +104,8 @@ class Rotated(Optimizer):
         rotated = []
         for group in groups:
             moving = [p for p in group["params"] if p.requires_grad]
+            for p in moving:
+                check_parameter(p)
             if self.scope == "global":
                 devices = {str(p.device) for p in moving}
                 if len(devices) > 1:
@@ -246,9 +248,12 @@ class Rotated(Optimizer):
                 f"state_dict has rotated parameters of shapes {shapes} in its groups, "
                 f"this optimizer {mine}"
             )
+        counts = [len(group["params"]) for group in state_dict["param_groups"]]
+        if counts != [len(group["params"]) for group in self.param_groups]:
+            raise ValueError(f"state_dict has groups of {counts} parameters, this optimizer others")
         inner = self._checked_inner_state(saved["inner"])
+        self.inner.load_state_dict(inner)  # first, as it may refuse the state
         super().load_state_dict(state_dict)
-        self.inner.load_state_dict(inner)
         with torch.no_grad():
             for vectors, group in zip(self._coordinates, saved["w"], strict=True):
                 for vector, w in zip(vectors, group, strict=True):

@@ -12,7 +12,13 @@ from torch.optim import Optimizer
 from linfcourse.norms import L2, LInf, Norm, Spectral
 from linfcourse.norms.base import as_real
 from linfcourse.optim._chunks import chunks
-from linfcourse.optim._validation import check_flag, check_number, dense_gradients
+from linfcourse.optim._validation import (
+    check_flag,
+    check_number,
+    check_parameters,
+    dense_gradients,
+    same_shapes,
+)
 
 
 def descent_direction(
@@ -137,13 +143,19 @@ class SteepestDescent(Optimizer):
         _check_options({**self.defaults, **group})
         super().add_param_group(group)
         self._norms.append(norm)
-        if self._complete:
-            try:
+        try:
+            check_parameters(self.param_groups[-1])
+            if self._complete:
                 self._bind_all()
-            except (TypeError, ValueError):
-                self.param_groups.pop()
-                self._norms.pop()
-                raise
+        except (TypeError, ValueError):
+            self.param_groups.pop()
+            self._norms.pop()
+            raise
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load a saved state; one of parameters of other shapes is refused and changes nothing."""
+        with same_shapes(self, "momentum_buffer"):
+            super().load_state_dict(state_dict)
 
     def _bind_all(self) -> None:
         """Fit the norms to the parameters: look up the labels of a partition rule, once."""
