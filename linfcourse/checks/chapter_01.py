@@ -67,7 +67,7 @@ def adasgd_step(answer):
     for t in range(1, 4):
         g = torch.randn(5, generator=generator, dtype=torch.float64)
         out = call(answer, given[0].clone(), g.clone(), given[1], given[2], t, lr, betas, eps)
-        if not isinstance(out, tuple) or len(out) != 3:
+        if not isinstance(out, tuple | list) or len(out) != 3:
             raise Wrong("Return the three new values (x, m, v), in this order.")
         reference = _adasgd(reference[0], g, *reference[1:], t, lr, betas, eps)
         for number, (mistake, _) in enumerate(_ADASGD_MISTAKES):

@@ -57,17 +57,17 @@ def smallest_count(answer):
         raise Wrong("That is where both are equal; a whole number of entries is asked for.")
     if value == math.floor(trace**2) + 1:
         raise Wrong("‖g‖₁ and ‖g‖₂ enter the guarantees as squares, and here they do not.")
-    if value in (math.ceil(100 * math.pi / 2), 100):
+    if value in (64, 100):
         raise Wrong("Not all entries are needed: write φ for k entries of equal size.")
     raise Wrong("Write φ(g) for k entries ±a, and ρ(H) for this H, and compare.")
 
 
 def _compare(got: Tensor, right: Tensor, mistakes, otherwise: str) -> None:
     """Nothing if the answer is right, else `Wrong` with the first mistake that it equals."""
-    if torch.allclose(got, right, rtol=1e-6, atol=1e-8):
+    if torch.allclose(got, right, rtol=1e-5, atol=1e-6):  # room for an answer in float32
         return
     for value, message in mistakes:
-        if value.shape == got.shape and torch.allclose(got, value, rtol=1e-6, atol=1e-8):
+        if value.shape == got.shape and torch.allclose(got, value, rtol=1e-5, atol=1e-6):
             raise Wrong(message)
     raise Wrong(otherwise)
 

@@ -86,7 +86,7 @@ def loss_of_gradient_descent(answer):
         given = (eigenvalues, coefficients, lr, steps)
         out = call(answer, eigenvalues.clone(), coefficients.clone(), lr, steps, what="gd_loss")
         got = as_tensor(out, torch.zeros((), dtype=torch.float64)).item()
-        if math.isclose(got, _descend(*given), rel_tol=1e-6):
+        if math.isclose(got, _descend(*given), rel_tol=1e-5):
             continue
         mistakes = (
             ({"half": 1.0}, "The factor ½ of the loss is missing."),
@@ -95,7 +95,7 @@ def loss_of_gradient_descent(answer):
             ({"sign": 1}, "The step goes up the slope: the factor is 1 − ηλ."),
         )
         for options, message in mistakes:
-            if math.isclose(got, _descend(*given, **options), rel_tol=1e-6):
+            if math.isclose(got, _descend(*given, **options), rel_tol=1e-5):
                 raise Wrong(message)
         raise Wrong(f"Off for d = {d}, lr = {lr}, {steps} steps. Follow one eigenvector's share.")
     return "No rotation appears in it: that is the blindness of gradient descent, in a formula."
@@ -109,7 +109,7 @@ def spectrum_that_never_crosses(answer):
     if not torch.isfinite(values).all() or (values <= 0).any():
         raise Wrong("All eigenvalues should be positive and finite.")
     condition = (values.max() / values.min()).item()
-    if condition < 100 * (1 - 1e-9):
+    if condition < 100 * (1 - 1e-6):  # room for eigenvalues in float32
         raise Wrong(
             f"The largest is {condition:.3g} times the smallest; at least 100 times is asked for."
         )
@@ -120,4 +120,4 @@ def spectrum_that_never_crosses(answer):
             f"Turned, its (1,1)-norm is {ratio:.2f} times d‖H‖₂. How large may ‖λ‖₂ be, compared "
             "with the largest eigenvalue, if √(2/π) d‖λ‖₂ is to stay below d max λ?"
         )
-    return f"Turned, its (1,1)-norm is {ratio:.2f} times d‖H‖₂: it never reaches the crossing."
+    return f"Turned, its (1,1)-norm is {ratio:.2f} times d‖H‖₂: it does not reach the crossing."

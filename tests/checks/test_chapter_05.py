@@ -2,6 +2,7 @@
 
 import math
 
+import numpy
 import pytest
 import torch
 
@@ -77,6 +78,8 @@ WRONG = [
     ("5.4", variant(inverse=lambda T: T.T), "not its transpose"),
     ("5.4", gradient_mapped_like_a_point, "not T times"),
     ("5.4", lambda make, T: "yes", "True or False"),
+    ("5.4", lambda make, T: torch.ones(3, dtype=torch.bool), "one a coordinate"),
+    ("5.4", lambda make, T: numpy.array([True, False]), "one a coordinate"),
     ("5.4", lambda make: True, "raised TypeError"),
     ("5.4", True, "should be a function"),
 ]

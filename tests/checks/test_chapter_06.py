@@ -76,6 +76,10 @@ def test_another_way_to_the_same_loss_passes():
     assert check("6.3", gd_loss_by_descending)
 
 
+def test_eigenvalues_in_float32_pass_where_their_ratio_is_a_hundred_up_to_rounding():
+    assert check("6.4", torch.tensor([7.0] + [0.07] * 199, dtype=torch.float32))
+
+
 @pytest.mark.parametrize("empty", [None, ...])
 @pytest.mark.parametrize("number", RIGHT)
 def test_an_empty_answer_is_not_yet_an_answer(number, empty, capsys):
