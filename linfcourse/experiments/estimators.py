@@ -44,7 +44,7 @@ class Config:
         repetitions: estimates of each kind and seed, all from different random numbers.
         network_probes, network_repetitions: the same for the networks.
         width, n_head, context, batch: of chapter 1's GPT, made so small that all rows of its
-            Hessian can be computed; the loss is the mean over one batch.
+            Hessian can be computed, in one layer; the loss is the mean over one batch.
         steps, lr: how long and how fast Adam trains it.
         kept: of how many estimates of a seed the ratio to the truth is kept one by one.
         seeds: each seeds the matrices, the network and the batches.
@@ -81,8 +81,8 @@ PRESETS = {
         network_probes=(10, 20, 50, 100, 200), network_repetitions=80,
         width=32, n_head=4, context=32, steps=300,
     ),
-    # The papers do not study their estimator. `paper` is chapter 1's own GPT: its Hessian has
-    # 59,520 rows and takes 14 GB, so that a large GPU can hold it.
+    # The papers do not study their estimator. `paper` is larger: the Hessian of its network has
+    # 62,144 rows and takes 15 GB, so that a large GPU can hold it.
     "paper": Config(
         d=4000, probes=(10, 20, 50, 100, 200, 500, 1000), repetitions=200,
         network_probes=(10, 20, 50, 100, 200), network_repetitions=80,
@@ -106,6 +106,7 @@ def trained_gpt(config: Config, seed: int, steps: int, device: torch.device | st
     """Chapter 1's GPT at this configuration's size, after so many steps of Adam."""
     size = dataclasses.replace(
         first_look.PRESETS["cpu"],
+        n_layer=1,
         width=config.width,
         n_head=config.n_head,
         context=config.context,

@@ -120,6 +120,7 @@ def draw_bias(record: Record) -> Figure:
     ax.set(xscale="log", xticks=probes, xlabel="products K", ylabel="bias, % of the truth")
     ax.set_xticks([], minor=True)
     ax.xaxis.set_major_formatter("{x:g}")
+    ax.yaxis.set_major_locator(plt.MultipleLocator(5))
     label_lines(ax)
     return figure
 
