@@ -91,7 +91,7 @@ class RotatedCoordinates:
             if tensor is None:
                 part.zero_()
             else:
-                part.copy_(as_real(tensor.detach()))
+                part.copy_(as_real(tensor.detach().resolve_conj()))
 
     def _parts(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Each parameter, as reals, with the part of `work` that is its."""

@@ -105,3 +105,13 @@ def test_a_state_whose_groups_do_not_fit_does_not_touch_the_inner_optimizer():
     with pytest.raises(ValueError):
         optimizer.load_state_dict(other.state_dict())
     assert str(optimizer.state_dict()) == str(before)
+
+
+@every
+def test_a_lazily_conjugated_gradient_counts_as_its_value(make):
+    z = torch.tensor([[1.0 + 2.0j, -3.0j], [0.5, 2.0 - 1.0j]])
+    lazy, plain = nn.Parameter(z.clone()), nn.Parameter(z.clone())
+    lazy.grad, plain.grad = z.conj(), z.conj().resolve_conj()
+    make([lazy], lr=0.1).step()
+    make([plain], lr=0.1).step()
+    assert torch.equal(lazy, plain)
