@@ -22,6 +22,13 @@ def diagonal(d=60):
     return torch.diag(1 / torch.arange(1.0, d + 1) ** 2)
 
 
+def spiked(d=60):
+    """A few rows hold most, and reach into all the others."""
+    size = 1 / torch.arange(1.0, d + 1) ** 2
+    signs = torch.randn(d, d, generator=torch.Generator().manual_seed(0))
+    return (signs + signs.T) * torch.outer(size, size)
+
+
 def network():
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(6, 10), nn.LayerNorm(10), nn.Tanh(), nn.Linear(10, 4))
@@ -30,7 +37,12 @@ def network():
     return (matrix + matrix.T) / 2
 
 
-HESSIANS = {"rotated": rotated(), "diagonal": diagonal(), "network": network()}
+HESSIANS = {
+    "rotated": rotated(),
+    "diagonal": diagonal(),
+    "spiked": spiked(),
+    "network": network(),
+}
 
 
 def repeat(matrix, count, probes, estimator, seed=0):
