@@ -41,22 +41,22 @@ class Config(first_look.Config):
         checkpoints: folder for the state of unfinished trials; None keeps none.
     """
 
-    lrs: tuple[float, ...] = (0.004, 0.012, 0.2, 0.8)
+    lrs: tuple[float, ...] = (0.002, 0.008, 0.2, 0.8)
     seeds: tuple[int, ...] = (0, 1, 2)
     n_head: int = 4
     width: int = 64
-    steps: int = 150
-    warmup: int = 20
-    last: int = 30
+    steps: int = 120
+    warmup: int = 30
+    last: int = 25
     text: str = "shakespeare"
     rotation: str = "hadamard"
     two_vectors: bool = False
     accumulate: int = 1
     precision: str = "fp32"
-    measured: tuple[tuple[str, float], ...] = (("adam", 0.012), ("sgd", 0.2))
-    measure_every: int = 75
+    measured: tuple[tuple[str, float], ...] = (("adam", 0.008), ("sgd", 0.2))
+    measure_every: int = 60
     probes: int = 16
-    points: int = 75
+    points: int = 60
     checkpoints: str | None = None
 
 

@@ -44,7 +44,7 @@ class Config:
     """
 
     methods: tuple[str, ...] = first_look.ORDER
-    lrs: tuple[float, ...] = (0.002, 0.01, 0.05, 0.25)
+    lrs: tuple[float, ...] = (0.0006, 0.004, 0.03, 0.12, 0.6)
     seeds: tuple[int, ...] = (0, 1, 2)
     images: str = "fashion_mnist"
     pool: int = 2
@@ -52,10 +52,10 @@ class Config:
     norm: str = "group"
     batch: int = 32
     steps: int = 60
-    warmup: int = 6
+    warmup: int = 15
     betas: tuple[float, float] = (0.9, 0.99)
     last: int = 15
-    measured: tuple[tuple[str, float], ...] = (("adam", 0.01),)
+    measured: tuple[tuple[str, float], ...] = (("adam", 0.03),)
     measure_every: int = 30
     probes: int = 12
     points: int = 30

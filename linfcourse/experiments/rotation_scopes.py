@@ -45,14 +45,14 @@ class Config(first_look.Config):
 
     methods: tuple[str, ...] = ("adam",)
     scopes: tuple[str, ...] = tuple(SCOPES)
-    lrs: tuple[float, ...] = (0.005, 0.012, 0.03)
+    lrs: tuple[float, ...] = (0.002, 0.006, 0.018)
     seeds: tuple[int, ...] = (0, 1, 2)
     n_head: int = 4
     width: int = 64
-    steps: int = 120
-    warmup: int = 15
-    last: int = 25
-    measured_lr: float = 0.012
+    steps: int = 100
+    warmup: int = 30
+    last: int = 20
+    measured_lr: float = 0.006
     probes: int = 20
 
 
