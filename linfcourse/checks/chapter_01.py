@@ -79,9 +79,13 @@ def adasgd_step(answer):
                 if torch.allclose(moved, mistakes[number][0], rtol=1e-6, atol=1e-9):
                     raise Wrong(message)
             raise Wrong(f"x is off after step t = {t}; compare your lines with the table above.")
-        if torch.as_tensor(out[2]).numel() != 1:
+        try:
+            v = torch.as_tensor(out[2], dtype=x.dtype)
+        except (TypeError, ValueError, RuntimeError):
+            raise Wrong(f"v should be one number, and it is a {type(out[2]).__name__}.") from None
+        if v.numel() != 1:
             raise Wrong("v should be one number for all coordinates.")
-        given = out
+        given = (moved, as_tensor(out[1], x, "The new m"), v.detach().reshape(()))
     return "And it remembers the right m and v: three steps in a row agree."
 
 

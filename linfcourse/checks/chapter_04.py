@@ -91,7 +91,10 @@ def scale(answer):
         if torch.isnan(got).any():
             raise Wrong("There is NaN in it: samples have both signs, take |·| before the log.")
         mistakes = (
-            (log_mean.exp(), "The geometric mean is right; the factor that removes its bias is missing"),
+            (
+                log_mean.exp(),
+                "The geometric mean is right; the factor that removes its bias is missing",
+            ),
             (c * log_mean.exp(), "One factor cos(π/2k) a probe: k of them"),
             (log_mean.exp() / c**k, "The geometric mean is too large on average, not too small"),
             (
