@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from linfcourse.hessian.cauchy import double_device, drawing_device
-from linfcourse.hessian.symmetric import SymmetricOperator
+from linfcourse.hessian.symmetric import SymmetricOperator, finite
 
 ENTRIES = 2**24  # of the temporary Gram matrices
 
@@ -166,7 +166,7 @@ def block_smoothness(
     members = blocks.members(block)
     root = float(blocks.roots[block])
     if len(members) <= products:
-        parts = [op.columns(part).to(blocks.device) for part in members.split(op.block)]
+        parts = [finite(op.columns(part)).to(blocks.device) for part in members.split(op.block)]
         columns = torch.cat(parts, dim=1)
         low, _ = lower_bound(columns, blocks)
         return root * low, root * float(blocks.roots @ blocks.spectral_norms(columns))
@@ -178,7 +178,7 @@ def block_smoothness(
     for _ in range((products - tail - first) // 2):
         image = columns.double() @ lower_bound(columns, blocks)[1][:, None]
         ascent = tangent(image, blocks.norms(image), blocks).to(op.device, op.dtype)
-        direction = (op @ ascent[:, 0]).to(blocks.device)[members].double()
+        direction = finite(op @ ascent[:, 0]).to(blocks.device)[members].double()
         size = direction.norm()
         for _ in range(2):
             direction = direction - basis @ (basis.T @ direction)
@@ -213,4 +213,4 @@ def _images(
     """H applied to vectors (d_b, m) that live in one block: (d, m)."""
     padded = torch.zeros(vectors.shape[1], op.dim, dtype=op.dtype, device=op.device)
     padded[:, members.to(op.device)] = vectors.T.to(op.device, op.dtype)
-    return op.matmat(padded.T).to(blocks.device)
+    return finite(op.matmat(padded.T)).to(blocks.device)

@@ -15,7 +15,7 @@ from linfcourse.hessian.cauchy import cauchy, check_generator, double_device, dr
 from linfcourse.hessian.estimate import Estimate, check_probes
 from linfcourse.hessian.sampling import Shares, certain, combined, draw, probabilities, shares
 from linfcourse.hessian.spectral import spectral_norm
-from linfcourse.hessian.symmetric import SymmetricOperator, as_operator
+from linfcourse.hessian.symmetric import SymmetricOperator, as_operator, finite
 from linfcourse.hessian.two_stage import two_stage
 
 EXACT = 2048  # dimension up to which every column is computed by default
@@ -115,7 +115,7 @@ def blockwise_norm(
     check_generator(generator)
     if probes is None:
         probes = op.dim if op.dim <= EXACT else PROBES
-    check_probes(probes, min(16, op.dim), "a block needs several")
+    probes = check_probes(probes, min(16, op.dim), "a block needs several")
     blocks = BlockStructure.of(op, partition, params)
     if blocks.count == 1:
         norm = spectral_norm(op, min(probes, MEMORY), tol=1e-5, generator=generator)
@@ -231,7 +231,7 @@ def _block_shares(
             inside = torch.randn(op.dim, dtype=op.dtype, device=device, generator=generator)
             scale = (blocks.roots * heavy)[blocks.ids].to(op.device, op.dtype)
             vectors.append(inside.to(op.device) * scale)
-        products = op.matmat(torch.stack(vectors).T).to(blocks.device)
+        products = finite(op.matmat(torch.stack(vectors).T)).to(blocks.device)
         logs = (blocks.roots[:, None] * blocks.norms(products)).clamp_min(tiny).log()
         for index, column in enumerate(logs.unbind(1), start):
             sums[index % 2] += column

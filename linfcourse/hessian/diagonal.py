@@ -9,7 +9,7 @@ from torch import Tensor
 
 from linfcourse.hessian.cauchy import check_generator, drawing_device
 from linfcourse.hessian.estimate import check_probes
-from linfcourse.hessian.symmetric import SymmetricOperator, as_operator
+from linfcourse.hessian.symmetric import SymmetricOperator, as_operator, finite
 
 
 def diagonal(
@@ -49,7 +49,7 @@ def diagonal(
     op = as_operator(op)
     if method not in ("exact", "hutchinson"):
         raise ValueError(f"method must be 'exact' or 'hutchinson', not {method!r}")
-    check_probes(probes)
+    probes = check_probes(probes)
     check_generator(generator)
     if method == "exact":
         values = _exact(op)
@@ -62,7 +62,7 @@ def _exact(op: SymmetricOperator) -> Tensor:
     out = torch.empty(op.dim, dtype=op.dtype, device=op.device)
     for start in range(0, op.dim, op.block):
         indices = torch.arange(start, min(start + op.block, op.dim), device=op.device)
-        columns = op.columns(indices)
+        columns = finite(op.columns(indices))
         out[indices] = columns[indices, torch.arange(len(indices), device=op.device)]
     return out
 
@@ -80,7 +80,7 @@ def _hutchinson(
             [torch.randint(2, (op.dim,), device=device, generator=generator) for _ in range(count)]
         )
         signs = (2 * signs - 1).to(op.device, op.dtype)
-        products = op.matmat(signs.T).T * signs
+        products = finite(op.matmat(signs.T)).T * signs
         for sample in products:  # Welford: no cancellation
             done += 1
             change = sample - mean

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 
 # 95 % quantiles of Student's t for 1, 2, … 30 degrees of freedom: two-sided intervals of 90 %.
 _T95 = (
@@ -93,11 +94,11 @@ def spread(logs: Sequence[float]) -> float:
     return math.sqrt(sum((x - mean) ** 2 for x in logs) / (n - 1) / n)
 
 
-def check_probes(probes: int, least: int = 1, why: str = "") -> int:
-    """`probes` as an int, or an error that says how many are needed."""
-    if isinstance(probes, bool) or not isinstance(probes, int):
-        raise TypeError(f"probes must be an integer, not {probes!r}")
+def check_probes(probes: int, least: int = 1, why: str = "", name: str = "probes") -> int:
+    """`probes` as an int, or an error that names it and says how many are needed."""
+    if isinstance(probes, bool) or not isinstance(probes, Integral):
+        raise TypeError(f"{name} must be an integer, not {probes!r}")
     if probes < least:
         reason = f": {why}" if why else ""
-        raise ValueError(f"probes must be at least {least}, not {probes}{reason}")
-    return probes
+        raise ValueError(f"{name} must be at least {least}, not {probes}{reason}")
+    return int(probes)

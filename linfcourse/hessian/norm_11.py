@@ -65,6 +65,6 @@ def norm_11(
     if estimator not in ESTIMATORS:
         raise ValueError(f"estimator must be one of {', '.join(ESTIMATORS)}; not {estimator!r}")
     estimate, least, why = ESTIMATORS[estimator]
-    check_probes(probes, least, f"{estimator}: {why}" if why else "")
+    probes = check_probes(probes, least, f"{estimator}: {why}" if why else "")
     cauchy.check_generator(generator)
     return estimate(as_operator(op), probes, generator)

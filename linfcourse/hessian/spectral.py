@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from linfcourse.hessian.cauchy import check_generator, drawing_device
 from linfcourse.hessian.estimate import Estimate, check_probes
-from linfcourse.hessian.symmetric import as_operator
+from linfcourse.hessian.symmetric import as_operator, finite
 
 
 def spectral_norm(
@@ -49,8 +50,10 @@ def spectral_norm(
         5.0
     """
     op = as_operator(op)
-    check_probes(steps)
+    steps = check_probes(steps, name="steps")
     check_generator(generator)
+    if not isinstance(tol, Real):
+        raise TypeError(f"tol must be a number, not {tol!r}")
     if not tol >= 0:
         raise ValueError(f"tol must be at least 0, not {tol}")
     device = drawing_device(op, generator)
@@ -62,9 +65,7 @@ def spectral_norm(
     value = residual = 0.0
     eps = torch.finfo(op.dtype).eps
     for step in range(1, min(steps, op.dim) + 1):
-        product = op @ vector
-        if not bool(torch.isfinite(product).all()):
-            raise ValueError("a Hessian-vector product is not finite: check the loss")
+        product = finite(op @ vector)
         alphas.append(float(product @ vector))
         basis = _grown(basis, vector, step, min(steps, op.dim))
         known = basis[:step]

@@ -11,6 +11,16 @@ from torch import Tensor
 FLOATS = (torch.float32, torch.float64)
 
 
+def finite(products: Tensor) -> Tensor:
+    """`products`, or an error where one is not finite: no estimate may be made from it."""
+    if not bool(torch.isfinite(products).all()):
+        raise ValueError(
+            "a Hessian-vector product is not finite: the loss has no second derivative here, "
+            "or overflows; check the loss, or compute it in float64"
+        )
+    return products
+
+
 class SymmetricOperator:
     """A symmetric d × d matrix H that is known by its products H V alone.
 
@@ -51,6 +61,8 @@ class SymmetricOperator:
         """
         if not isinstance(vectors, Tensor):
             raise TypeError(f"vectors must be a tensor, not {type(vectors).__name__}")
+        if vectors.layout is not torch.strided:
+            raise TypeError(f"vectors have layout {vectors.layout}: make them dense, .to_dense()")
         if vectors.dtype not in FLOATS:
             raise TypeError(
                 f"vectors are {vectors.dtype}; a Hessian-vector product needs float32 or float64: "
@@ -141,6 +153,11 @@ class RotatedOperator(SymmetricOperator):
     """R H Rᵀ for an operator H and a rotation R; one product of H per product."""
 
     def __init__(self, op: SymmetricOperator, rotation: Any) -> None:
+        if isinstance(rotation, type):
+            raise TypeError(
+                f"rotation must be a rotation, not the class {rotation.__name__}: "
+                f"{rotation.__name__}()"
+            )
         if not callable(rotation) or not callable(getattr(rotation, "inverse", None)):
             raise TypeError(
                 "rotation must have R(x) and R.inverse(x), such as linfcourse.rotations.Hadamard()"

@@ -40,7 +40,7 @@ from torch import Tensor
 from linfcourse.hessian.cauchy import double_device, log_sums
 from linfcourse.hessian.estimate import Estimate
 from linfcourse.hessian.sampling import certain, draw, probabilities, shares, summary
-from linfcourse.hessian.symmetric import SymmetricOperator
+from linfcourse.hessian.symmetric import SymmetricOperator, finite
 
 
 def two_stage(
@@ -83,7 +83,7 @@ def _row_sums(
     """Σⱼ|Hᵢⱼ| over all j and over j in `part`, for i in `rows`, in float64: one product a row."""
     whole, inside = [], []
     for block in rows.split(op.block):
-        columns = op.columns(block).abs().to(double_device(op))
+        columns = finite(op.columns(block)).abs().to(double_device(op))
         whole.append(columns.sum(0, dtype=torch.float64))
         if part is not None:
             inside.append(columns[part].sum(0, dtype=torch.float64))

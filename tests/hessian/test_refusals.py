@@ -1,5 +1,6 @@
 """A Hessian that is not finite, and arguments of the wrong kind, are named and never estimated."""
 
+import numpy
 import pytest
 import torch
 
@@ -65,3 +66,8 @@ def test_a_rotations_class_is_no_rotation():
 def test_sparse_vectors_are_refused():
     with pytest.raises(TypeError, match="dense"):
         DenseOperator(torch.eye(3)) @ torch.ones(3).to_sparse()
+
+
+def test_probes_may_be_an_integer_of_numpy():
+    estimate = norm_11(torch.eye(9), numpy.int64(5), generator=torch.Generator().manual_seed(0))
+    assert type(estimate.probes) is int

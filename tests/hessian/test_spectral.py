@@ -77,7 +77,7 @@ def test_products_are_counted_and_at_most_steps():
 
 def test_bad_input_is_named():
     matrix = torch.eye(3)
-    with pytest.raises(ValueError, match="probes"):
+    with pytest.raises(ValueError, match="steps"):
         spectral_norm(matrix, steps=0)
     with pytest.raises(ValueError, match="tol"):
         spectral_norm(matrix, tol=-1)
