@@ -25,7 +25,7 @@ from linfcourse.training import train, warmup_cosine
 
 @dataclass(frozen=True)
 class Config(first_look.Config):
-    """Chapter 1's GPT at twice the width, and what is measured on the way.
+    """A GPT of chapter 1's kind in short runs, and what is measured on the way.
 
     Args:
         text: "shakespeare" (characters) or "openwebtext" (GPT-2's tokens; without a network the
@@ -41,10 +41,11 @@ class Config(first_look.Config):
         checkpoints: folder for the state of unfinished trials; None keeps none.
     """
 
-    lrs: tuple[float, ...] = (0.002, 0.008, 0.2, 0.8)
+    lrs: tuple[float, ...] = (0.005, 0.013, 0.033, 0.4, 1.6)
     seeds: tuple[int, ...] = (0, 1, 2)
-    n_head: int = 4
-    width: int = 64
+    n_head: int = 2
+    width: int = 32
+    batch: int = 16
     steps: int = 120
     warmup: int = 30
     last: int = 25
@@ -53,7 +54,7 @@ class Config(first_look.Config):
     two_vectors: bool = False
     accumulate: int = 1
     precision: str = "fp32"
-    measured: tuple[tuple[str, float], ...] = (("adam", 0.008), ("sgd", 0.2))
+    measured: tuple[tuple[str, float], ...] = (("adam", 0.013), ("sgd", 0.4))
     measure_every: int = 60
     probes: int = 16
     points: int = 60

@@ -44,21 +44,21 @@ class Config:
     """
 
     methods: tuple[str, ...] = first_look.ORDER
-    lrs: tuple[float, ...] = (0.0006, 0.004, 0.03, 0.12, 0.6)
+    lrs: tuple[float, ...] = (0.0008, 0.006, 0.1, 0.6)
     seeds: tuple[int, ...] = (0, 1, 2)
     images: str = "fashion_mnist"
     pool: int = 2
     width: int = 4
     norm: str = "group"
     batch: int = 32
-    steps: int = 60
-    warmup: int = 15
+    steps: int = 40
+    warmup: int = 10
     betas: tuple[float, float] = (0.9, 0.99)
-    last: int = 15
-    measured: tuple[tuple[str, float], ...] = (("adam", 0.03),)
-    measure_every: int = 30
-    probes: int = 12
-    points: int = 30
+    last: int = 10
+    measured: tuple[tuple[str, float], ...] = (("adam", 0.006),)
+    measure_every: int = 40
+    probes: int = 10
+    points: int = 40
 
 
 PRESETS = {

@@ -45,14 +45,15 @@ class Config(first_look.Config):
 
     methods: tuple[str, ...] = ("adam",)
     scopes: tuple[str, ...] = tuple(SCOPES)
-    lrs: tuple[float, ...] = (0.002, 0.006, 0.018)
+    lrs: tuple[float, ...] = (0.005, 0.015, 0.045)
     seeds: tuple[int, ...] = (0, 1, 2)
-    n_head: int = 4
-    width: int = 64
+    n_head: int = 2
+    width: int = 32
+    batch: int = 16
     steps: int = 100
     warmup: int = 30
     last: int = 20
-    measured_lr: float = 0.006
+    measured_lr: float = 0.015
     probes: int = 20
 
 
