@@ -165,6 +165,6 @@ def _label_points(ax: Axes, points: dict[str, list[tuple[float, float]]]) -> Non
             xytext=(7, up - y),
             textcoords="offset points",
             color=PARTITIONS[partition].color,
-            fontsize=10,
+            fontsize=11,
             va="center",
         )

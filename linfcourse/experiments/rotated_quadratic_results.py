@@ -191,7 +191,7 @@ def draw_schedules(record: Record, beta1: float, t: float) -> Figure:
             _draw_grid(ax, record, where, label, style)
         ax.set(title=schedule, xlabel="learning rate", xscale="log", yscale="log")
     axes[0].set(ylabel="final loss", ylim=(2e-3, 1))
-    axes[1].legend(loc="upper center", fontsize=10)
+    axes[1].legend(loc="upper center", fontsize=11)
     figure.tight_layout()
     return figure
 

@@ -185,7 +185,7 @@ def draw_prediction(record: Record) -> Figure:
             corner = (max(x), min(y)) if side > 0 else (min(x), max(y))
             ax.annotate(
                 text, corner, xytext=(4 * side, -4 * side), textcoords="offset points",
-                ha=ha, va="top" if side > 0 else "bottom", color=color, fontsize=10,
+                ha=ha, va="top" if side > 0 else "bottom", color=color, fontsize=11,
             )  # fmt: skip
     for line in (ax.axhline, ax.axvline):
         line(1.0, color="#555555", lw=1)
@@ -227,7 +227,7 @@ def draw_horizons(record: Record) -> Figure:
         )  # fmt: skip
     ax.axhline(1.0, color="#555555", lw=1)
     ax.set(yscale="log", ylabel="sign's decrease / gradient's", xticks=range(len(labels)))
-    ax.set_xticklabels(labels, fontsize=10)
+    ax.set_xticklabels(labels, fontsize=11)
     ax.yaxis.set_major_formatter("{x:g}")
     label_lines(ax)
     return figure
