@@ -162,13 +162,20 @@ def path(
 def run_trial(
     config: Config, device: torch.device, seed: int, transformation: str, optimizer: str
 ) -> dict:
-    """The largest distance between the two paths, relative to how far the plain one goes."""
+    """The largest distance between the two paths, relative to how far the plain one goes.
+
+    NaN if the plain path leaves the numbers: such an optimizer notices nothing and is blind to
+    nothing. One that stays where it is takes the same path always.
+    """
     nothing = Transformation(_same, _same, _same)
     change = make_transformation(transformation, config.d, seed, device)
     rows, start = _regression(config, seed, device)
     plain = path(config, optimizer, rows, start, nothing)
+    if not plain.isfinite().all():
+        return {"gap": math.nan}
     gap = (path(config, optimizer, rows, start, change) - plain).abs().max()
-    gap = gap / (plain - start).abs().max()
+    # Without a floor, rounding over no path at all would look like another path.
+    gap = gap / (plain - start).abs().max().clamp_min(1e-6)
     return {"gap": gap.item() if gap.isfinite() else math.inf}
 
 
@@ -198,7 +205,7 @@ def draw_table(record: Record) -> Figure:
             color = "#444444" if other is None else sees if other else blind
             marker = {True: "o", False: "s", None: "D"}[other]
             ax.plot(x - 0.27, y, marker, color=color, mfc="none" if other else color, ms=9)
-            text = "exact" if worst == 0 else "diverges" if worst == math.inf else _power(worst)
+            text = "exact" if worst == 0 else _power(worst) if math.isfinite(worst) else "diverges"
             ax.text(x - 0.12, y, text, color=color, va="center", fontsize=11)
     ax.set(xlim=(-0.5, len(columns) - 0.35), ylim=(len(rows) - 0.5, -0.5))
     ax.set_xticks(range(len(columns)), [name.replace(" ", "\n") for name in columns])

@@ -87,6 +87,23 @@ def test_a_broken_optimizer_flips_the_claim(name, broken, column, monkeypatch):
     assert found == "fails", f"{name} on {column}: {found}"
 
 
+@pytest.mark.parametrize(
+    ("broken", "status"),
+    [
+        (lambda p, lr: optim.Adam(p, lr=0.0, eps=0.0), "fails"),
+        (lambda p, lr: torch.optim.SGD(p, lr=math.inf), "inconclusive"),
+    ],
+    ids=["stays", "explodes"],
+)
+def test_an_optimizer_that_goes_nowhere_does_not_count_as_seeing(broken, status, monkeypatch):
+    monkeypatch.setitem(invariances.OPTIMIZERS, "Adam", broken)
+    config = replace(SMALL, optimizers=("Adam",), transformations=("rotation", "stretched axes"))
+    record = invariances.run(config)
+    for name in config.transformations:
+        assert invariances._judge(name)(record).status == status
+    invariances.draw_table(record)
+
+
 def test_a_transformation_that_does_nothing_flips_the_claims_about_who_sees_it(monkeypatch):
     nothing = invariances.Transformation(*[invariances._same] * 3)
     monkeypatch.setattr(invariances, "make_transformation", lambda *_: nothing)
