@@ -177,8 +177,14 @@ def _judge_order(record: Record) -> Verdict:
 
 def _judge_lead(record: Record) -> Verdict:
     """How much of Adam's lead over AdaSGD does the rotation take away? Asked for: over a half."""
+    lead = _judge_pair("adam", "adasgd")(record)
+    if lead.status != "holds":  # a share of no lead, or of a negative one, means nothing
+        return Verdict(lead.status, f"no lead that could be lost: {lead.reason}", lead.figures)
     adam, rotated, adasgd = (_finals(record, m) for m in ("adam", "rotated_adam", "adasgd"))
-    lost = [(r - a) / (s - a) for a, r, s in zip(adam, rotated, adasgd, strict=True)]
+    lost = [
+        (r - a) / (s - a) if s != a else math.inf
+        for a, r, s in zip(adam, rotated, adasgd, strict=True)
+    ]
     mean, low, high = interval(lost)
     reason = f"share of the lead that is lost: {mean:.2f} [{low:.2f}, {high:.2f}]"
     status = "holds" if low > 0.5 else "fails" if high < 0.5 else "inconclusive"
