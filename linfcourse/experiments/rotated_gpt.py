@@ -14,7 +14,7 @@ from linfcourse.data import CharText, TokenText, openwebtext, shakespeare
 from linfcourse.experiments import first_look
 from linfcourse.experiments.experiment import Experiment, at_best_lr
 from linfcourse.experiments.hessian_norms import measure_norms
-from linfcourse.experiments.judging import Claim, Verdict, all_of, compare, interval
+from linfcourse.experiments.judging import Claim, Verdict, compare, interval
 from linfcourse.experiments.methods import METHODS, make_optimizer
 from linfcourse.figures import label_lines, plot_band, style_of
 from linfcourse.models import GPT, GPTConfig
@@ -25,7 +25,7 @@ from linfcourse.training import train, warmup_cosine
 
 @dataclass(frozen=True)
 class Config(first_look.Config):
-    """A GPT of chapter 1's kind in short runs, and what is measured on the way.
+    """Chapter 1's GPT, and what is measured on the way.
 
     Args:
         text: "shakespeare" (characters) or "openwebtext" (GPT-2's tokens; without a network the
@@ -41,21 +41,22 @@ class Config(first_look.Config):
         checkpoints: folder for the state of unfinished trials; None keeps none.
     """
 
-    lrs: tuple[float, ...] = (0.005, 0.013, 0.033, 0.4, 1.6)
+    methods: tuple[str, ...] = ("adam", "rotated_adam")  # chapter 1's record has the others
+    lrs: tuple[float, ...] = (0.008, 0.022, 0.06)
     seeds: tuple[int, ...] = (0, 1, 2)
     n_head: int = 2
     width: int = 32
-    batch: int = 16
-    steps: int = 120
-    warmup: int = 30
-    last: int = 25
+    batch: int = 32
+    steps: int = 300
+    warmup: int = 40
+    last: int = 50
     text: str = "shakespeare"
     rotation: str = "hadamard"
     two_vectors: bool = False
     accumulate: int = 1
     precision: str = "fp32"
-    measured: tuple[tuple[str, float], ...] = (("adam", 0.013), ("sgd", 0.4))
-    measure_every: int = 60
+    measured: tuple[tuple[str, float], ...] = (("adam", 0.022),)
+    measure_every: int = 150
     probes: int = 16
     points: int = 60
     checkpoints: str | None = None
@@ -64,7 +65,7 @@ class Config(first_look.Config):
 PRESETS = {
     "cpu": Config(),
     "gpu": Config(
-        lrs=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0),
+        methods=first_look.ORDER, lrs=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0),
         n_layer=4, n_head=4, width=128, context=128, batch=64, steps=1000, warmup=100, last=100,
         measured=(("adam", 0.003), ("sgd", 0.1)), seeds=(0, 1, 2),
         measure_every=250,
@@ -72,7 +73,7 @@ PRESETS = {
     # The paper's setting as its code has it; that runs Adam at one lr, 1.8e-3, and here each
     # method has the same grid around it. 12 sequences × 40 = 480 an update.
     "paper": Config(
-        lrs=(0.0006, 0.0018, 0.006, 0.018, 0.06, 0.18, 0.6), seeds=(0,),
+        methods=first_look.ORDER, lrs=(0.0006, 0.0018, 0.006, 0.018, 0.06, 0.18, 0.6), seeds=(0,),
         n_layer=12, n_head=12, width=768, context=1024, batch=12, accumulate=40,
         steps=100_000, warmup=2000, betas=(0.9, 0.95), last=1000,
         text="openwebtext", rotation="kronecker", two_vectors=True, precision="bf16",
@@ -206,7 +207,7 @@ def draw_losses(record: Record) -> Figure:
     return figure
 
 
-def draw_norms(record: Record, methods: tuple[str, ...] = ("adam", "sgd")) -> Figure:
+def draw_norms(record: Record, methods: tuple[str, ...] = ("adam",)) -> Figure:
     """‖H‖₁,₁/d in plain and rotated coordinates and ‖H‖₂ along runs, a panel a method."""
     figure, axes = plt.subplots(1, len(methods), figsize=(6.6, 3.6), sharey=True, squeeze=False)
     lines = (
@@ -257,12 +258,6 @@ def judge_ratio(method: str, small: str, large: str, names: tuple[str, str]):
     return judge
 
 
-def _judge_order(record: Record) -> Verdict:
-    pairs = [("adam", "rotated_adam"), ("adam", "adasgd"), ("adam", "sgd"),
-             ("rotated_adam", "sgd"), ("adasgd", "sgd")]  # fmt: skip
-    return all_of({f"{a} < {b}": judge_pair(a, b)(record) for a, b in pairs})
-
-
 _CHAPTER, _PAPER = "07_rotating_a_network", "arXiv:2410.08198"
 CLAIMS = (
     Claim(
@@ -271,13 +266,6 @@ CLAIMS = (
         _PAPER,
         _CHAPTER,
         judge_pair("adam", "rotated_adam"),
-    ),
-    Claim(
-        "rotated_gpt.order",
-        "On the GPT, Adam ends lowest and SGD highest; rotated Adam and AdaSGD lie between.",
-        f"{_PAPER}, for Adam; the place of SGD is ours",
-        _CHAPTER,
-        _judge_order,
     ),
     Claim(
         "rotated_gpt.norm_grows",

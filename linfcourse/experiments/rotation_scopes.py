@@ -45,15 +45,15 @@ class Config(first_look.Config):
 
     methods: tuple[str, ...] = ("adam",)
     scopes: tuple[str, ...] = tuple(SCOPES)
-    lrs: tuple[float, ...] = (0.005, 0.015, 0.045)
+    lrs: tuple[float, ...] = (0.008, 0.022, 0.06)
     seeds: tuple[int, ...] = (0, 1, 2)
     n_head: int = 2
     width: int = 32
-    batch: int = 16
-    steps: int = 100
-    warmup: int = 30
-    last: int = 20
-    measured_lr: float = 0.015
+    batch: int = 32
+    steps: int = 300
+    warmup: int = 40
+    last: int = 50
+    measured_lr: float = 0.022
     probes: int = 20
 
 
