@@ -3,7 +3,7 @@
 - A browser may break a line between an inline formula and the full stop after it. Formula and
   punctuation go into one element, class `unbroken`, which the style sheet keeps together.
 - Printed sentences get the class `prose` and are wrapped; printed tables are not, since wrapping
-  would destroy their columns. A line longer than a page is wide is taken for a sentence.
+  would destroy their columns. Two spaces between words are the sign of a column.
 """
 
 import re
@@ -13,7 +13,7 @@ from sphinx.transforms.post_transforms import SphinxPostTransform
 
 CLOSING = re.compile(r"[.,;:!?)\]’”]+(?=\s|$)|[-–’]\w+\S*")
 OPENING = re.compile(r"(?:^|(?<=\s))[(\[“‘]+$")
-WIDEST_TABLE = 96  # characters
+COLUMN = re.compile(r"\S {2,}\S")
 
 
 class Unbroken(SphinxPostTransform):
@@ -60,7 +60,7 @@ class PrintedProse(SphinxPostTransform):
             if "cell_output" not in output["classes"]:
                 continue
             for block in output.findall(nodes.literal_block):
-                if any(len(line) > WIDEST_TABLE for line in block.astext().splitlines()):
+                if not COLUMN.search(block.astext()):
                     block["classes"].append("prose")
 
 

@@ -16,7 +16,7 @@ from linfcourse.experiments.judging import Claim, Verdict, all_of, compare, inte
 from linfcourse.experiments.methods import METHODS, make_optimizer
 from linfcourse.figures import label_lines, plot_band, smooth, style_of
 from linfcourse.models import GPT, GPTConfig
-from linfcourse.records import Record
+from linfcourse.records import Record, Trial
 from linfcourse.training import train, warmup_cosine
 
 ORDER = ("adam", "rotated_adam", "adasgd", "sgd")
@@ -140,22 +140,26 @@ def draw_losses(record: Record) -> Figure:
 
 
 def draw_grid(record: Record) -> Figure:
-    """Final loss of each method against the learning rate: nobody lost by an unlucky lr."""
+    """Final loss of each method against the learning rate: nobody lost by an unlucky lr.
+
+    A line ends where a run at the next learning rate ended above the loss that it began with.
+    """
     figure, ax = plt.subplots()
     for method, _, _ in ranking(record):
         lrs = sorted({trial.setting["lr"] for trial in record.select(method=method)})
         columns = [
-            [trial.result["final_loss"] for trial in record.select(method=method, lr=lr)]
-            for lr in lrs
+            [_final_if_learnt(trial) for trial in record.select(method=method, lr=lr)] for lr in lrs
         ]
-        curves = [
-            [value if math.isfinite(value) else math.nan for value in row]
-            for row in zip(*columns, strict=True)
-        ]
+        curves = list(zip(*columns, strict=True))
         plot_band(ax, lrs, curves, label=METHODS[method].label, **style_of(method))
     ax.set(xlabel="learning rate", ylabel="final training loss", xscale="log")
     label_lines(ax)
     return figure
+
+
+def _final_if_learnt(trial: Trial) -> float:
+    final = trial.result["final_loss"]
+    return final if final <= trial.result["loss"][0] else math.nan
 
 
 def _finals(record: Record, method: str) -> list[float]:
