@@ -221,6 +221,8 @@ def draw_norms(record: Record, methods: tuple[str, ...] = ("adam",)) -> Figure:
             last = ax is axes[0, -1]
             plot_band(ax, steps, curves, label=label if last else "_", **style_of(style))
         ax.set(xlabel="step", yscale="log", title=f"along {METHODS[method].label}'s run")
+        ax.yaxis.set_major_formatter("{x:g}")
+        ax.yaxis.set_minor_formatter("")
     figure.tight_layout()
     label_lines(axes[0, -1], gap=30)
     return figure
@@ -292,7 +294,7 @@ CLAIMS = (
 
 EXPERIMENT = Experiment(
     name="rotated_gpt",
-    title="A small GPT under four methods, and its Hessian's norms along the runs",
+    title="A small GPT with its axes turned and not, and its Hessian's norms along the runs",
     presets=PRESETS,
     trials=trials,
     run_trial=run_trial,
