@@ -19,16 +19,19 @@ class Aim:
         text: the aim as a sentence without its end.
         entrant, peer: names in a case's times.
         limit: of the ratio; 0.5 is "twice as fast".
+        peers: how many of the peer's times count as one, where the peer does part of the work.
     """
 
     text: str
     entrant: str
     peer: str
     limit: float
+    peers: float = 1.0
 
     def judge(self, case: dict[str, Any]) -> dict[str, Any]:
         """One row: the aim, the case, both ratios, and the verdict."""
-        by_median, by_min = ratios(case["times"][self.entrant], case["times"][self.peer])
+        found = ratios(case["times"][self.entrant], case["times"][self.peer])
+        by_median, by_min = (ratio / self.peers for ratio in found)
         return {
             "case": case["case"],
             "aim": self.text,

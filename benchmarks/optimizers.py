@@ -51,8 +51,8 @@ AIMS = (
     Aim("Row-wise blockwise Adam within 1.3 of fused AdamW", PER_ROW, FUSED, 1.3),
     Aim("Row-wise blockwise Adam within 1.1 of fused AdamW", PER_ROW, FUSED, 1.1),
     Aim("Lion at least twice as fast as lion-pytorch", LION, THEIR_LION, 0.5),
-    Aim("Lion within 1.3 of a copy of as many bytes", LION, COPY, 1.3 * 5 / 2),
-    Aim("SignSGD within 1.3 of a copy of as many bytes", SIGN, COPY, 1.3 * 3 / 2),
+    Aim("Lion within 1.3 of copying as many bytes", LION, COPY, 1.3, peers=5 / 2),
+    Aim("SignSGD within 1.3 of copying as many bytes", SIGN, COPY, 1.3, peers=3 / 2),
 )
 
 

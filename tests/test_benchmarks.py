@@ -1,0 +1,223 @@
+"""The benchmarks run at tiny size, and the book's tables are those of the committed results."""
+
+import copy
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from benchmarks import __main__ as command
+from benchmarks import aims, estimators, optimizers, page, results, timing
+
+ROOT = Path(__file__).resolve().parents[1]
+COMMITTED = results.load()
+every_benchmark = pytest.mark.parametrize("name", page.BENCHMARKS)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """Results of everything at tiny size, through the command."""
+    path = tmp_path_factory.mktemp("bench") / "tiny.json"
+    assert command.main(["--size", "tiny", "--output", str(path)]) == 0
+    return results.load(path)
+
+
+def check_section(name, section):
+    """The schema: what the page and a reader of the JSON rely on."""
+    assert {"size", "title", "measured", "commit", "environment", "load", "wall_seconds"} <= set(
+        section
+    )
+    assert {"torch", "numpy", "python", "lion-pytorch", "device_name", "threads", "cores"} <= set(
+        section["environment"]
+    )
+    assert section["environment"]["threads"] == 1
+    assert set(section["load"]) == {"before", "after"}
+    assert section["cases"] and section["aims"]
+    for case in section["cases"]:
+        assert case["case"] and case["parameters"] > 0
+        if name == "estimators":
+            check_errors(case)
+        else:
+            check_times(case)
+    for row in section["aims"]:
+        assert row["verdict"] in (aims.MET, aims.MISSED, aims.ON_THE_LINE)
+        assert row["case"] in {case["case"] for case in section["cases"]}
+
+
+def check_times(case):
+    lengths = set()
+    for times in case["times"].values():
+        assert times["min"] == min(times["seconds"]) > 0
+        assert times["min"] <= times["median"] <= max(times["seconds"])
+        lengths |= {len(times["seconds"]), len(times["wall_seconds"])}
+    assert len(lengths) == 1, "every entrant is timed once a round"
+
+
+def check_errors(case):
+    found = {(e["estimator"], e["probes"]) for e in case["errors"]}
+    assert {name for name, _ in found} == set(estimators.ESTIMATORS)
+    assert len(found) == len(case["errors"])
+    assert all(e["relative_sd"] >= 0 and e["relative_rms"] >= 0 for e in case["errors"])
+
+
+@every_benchmark
+def test_each_runs_at_tiny_size_and_keeps_the_schema(tiny, name):
+    check_section(name, tiny["benchmarks"][name])
+    assert tiny["benchmarks"][name]["size"] == "tiny"
+
+
+@every_benchmark
+def test_committed_results_are_of_full_size_and_keep_the_schema(name):
+    section = COMMITTED["benchmarks"][name]
+    check_section(name, section)
+    assert section["size"] == "full"
+    module = page.BENCHMARKS[name]
+    if name != "estimators":
+        assert [case["case"] for case in section["cases"]] == list(module.SIZES["full"])
+
+
+@every_benchmark
+def test_committed_verdicts_follow_from_the_committed_numbers(name):
+    section, module = COMMITTED["benchmarks"][name], page.BENCHMARKS[name]
+    if name == "estimators":
+        judged = estimators.judge(section["cases"], max(module.SIZES["full"]["probes"]))
+    else:
+        judged = aims.judge_all(module.AIMS, section["cases"])
+    assert [row["verdict"] for row in judged] == [row["verdict"] for row in section["aims"]]
+    for mine, stored in zip(judged, section["aims"], strict=True):
+        assert {
+            k: pytest.approx(v, rel=1e-5) if isinstance(v, float) else v for k, v in mine.items()
+        } == stored
+
+
+def test_the_books_tables_are_those_of_the_committed_results():
+    tables = (ROOT / "book" / "benchmarks_tables.md").read_text(encoding="utf-8")
+    assert tables == page.render(COMMITTED), "run `python -m benchmarks --tables`"
+
+
+def test_another_number_in_the_results_is_another_table():
+    altered = copy.deepcopy(COMMITTED)
+    times = altered["benchmarks"]["optimizers"]["cases"][0]["times"]
+    times[optimizers.FUSED]["median"] *= 2
+    assert page.render(altered) != page.render(COMMITTED)
+
+
+@every_benchmark
+def test_the_books_page_includes_every_table(name):
+    text = (ROOT / "book" / "benchmarks.md").read_text(encoding="utf-8")
+    assert f":start-after: <!-- {name} -->\n:end-before: <!-- end of {name} -->" in text
+    part = page.render(COMMITTED).split(f"<!-- {name} -->")[1].split(f"<!-- end of {name} -->")[0]
+    assert part.count("|") > 20 and "<!--" not in part
+    assert "book/benchmarks\n" in (ROOT / "_toc.yml").read_text(encoding="utf-8")
+
+
+def test_every_row_of_a_table_has_as_many_cells_as_its_header(tiny):
+    for line in page.render(tiny).split("\n\n"):
+        if line.startswith("|"):
+            counts = {len(re.findall(r"(?<!\\)\|", row)) for row in line.splitlines()}
+            assert len(counts) == 1, line
+
+
+def test_a_race_takes_everyone_in_turn_and_turns_round():
+    order = []
+    entrants = {name: lambda name=name: order.append(name) for name in "abc"}
+    times = timing.race(entrants, rounds=3, warmup=1)
+    assert "".join(order) == "abc" + "abc" + "cba" + "abc"
+    assert all(len(t["seconds"]) == len(t["wall_seconds"]) == 3 for t in times.values())
+
+
+def test_times_are_the_processors_and_the_walls_are_kept(monkeypatch):
+    clock = {"processor": 0.0, "wall": 0.0}
+
+    def work(seconds):
+        clock["processor"] += seconds
+        clock["wall"] += 10 * seconds  # somebody else had the core
+
+    monkeypatch.setattr(timing.time, "process_time", lambda: clock["processor"])
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: clock["wall"])
+    lengths = iter([1.0, 2.0, 6.0, 1.0, 1.0, 1.0])  # a b, b a, a b
+    entrants = {name: lambda: work(next(lengths)) for name in "ab"}
+    times = timing.race(entrants, rounds=3, warmup=0)
+    assert times["a"]["seconds"] == [1.0, 1.0, 1.0] and times["b"]["seconds"] == [2.0, 6.0, 1.0]
+    assert times["b"]["wall_seconds"] == [20.0, 60.0, 10.0]
+    assert timing.ratios(times["b"], times["a"]) == (2.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    "entrants, rounds, message",
+    [({}, 1, "entrants is empty"), ({"a": int}, 0, "rounds must be at least 1")],
+)
+def test_a_race_of_nobody_or_of_no_rounds_is_refused(entrants, rounds, message):
+    with pytest.raises(ValueError, match=message):
+        timing.race(entrants, rounds)
+
+
+@pytest.mark.parametrize(
+    "ours, expected",
+    [((0.4, 0.5), aims.MET), ((0.4, 0.6), aims.ON_THE_LINE), ((0.51, 0.6), aims.MISSED)],
+)
+def test_an_aim_is_met_only_if_both_ratios_say_so(ours, expected):
+    times = {
+        "us": {"median": ours[0], "min": ours[1]},
+        "peer": {"median": 1.0, "min": 1.0},
+    }
+    aim = aims.Aim("at most half", "us", "peer", 0.5)
+    assert aim.judge({"case": "x", "times": times})["verdict"] == expected
+
+
+def test_an_aim_may_count_several_of_the_peers_times_as_one():
+    times = {"us": {"median": 6.0, "min": 5.0}, "peer": {"median": 2.0, "min": 2.0}}
+    row = aims.Aim("as one copy and a half", "us", "peer", 2.0, 1.5).judge(
+        {"case": "x", "times": times}
+    )
+    assert (row["ratio_of_medians"], row["limit"], row["verdict"]) == (2.0, 2.0, aims.MET)
+
+
+def test_measuring_one_benchmark_keeps_the_others(tmp_path, tiny):
+    path = tmp_path / "results.json"
+    before = copy.deepcopy(tiny)
+    results.save(before, path)
+    command.main(["--size", "tiny", "--only", "hessian_products", "--output", str(path)])
+    after = results.load(path)
+    assert after["benchmarks"]["optimizers"] == before["benchmarks"]["optimizers"]
+    assert after["benchmarks"]["hessian_products"] != before["benchmarks"]["hessian_products"]
+
+
+def test_a_failed_write_leaves_the_old_results(tmp_path, tiny, monkeypatch):
+    path = tmp_path / "results.json"
+    results.save(tiny, path)
+    old = path.read_text()
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("os.replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        results.save({"schema": 1, "benchmarks": {}}, path)
+    assert path.read_text() == old and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_small_run_leaves_the_committed_files_alone(capsys, monkeypatch):
+    files = [results.FILE, command.TABLES]
+    before = [file.read_bytes() for file in files]
+    monkeypatch.setitem(estimators.SIZES, "small", estimators.SIZES["tiny"])
+    command.main(["--size", "small", "--only", "estimators"])
+    assert [file.read_bytes() for file in files] == before
+    printed = capsys.readouterr()
+    assert "two_stage / median" in printed.out and "Not measured yet." in printed.out
+    assert "estimators: done" in printed.err
+
+
+def test_an_unknown_benchmark_is_refused_by_name(capsys):
+    with pytest.raises(SystemExit) as error:
+        command.main(["--only", "speed"])
+    assert error.value.code == 2 and "speed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["{", "[]", json.dumps({"schema": 99, "benchmarks": {}})])
+def test_a_file_that_holds_something_else_is_refused(tmp_path, text):
+    path = tmp_path / "results.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"results\.json"):
+        results.load(path)
