@@ -290,7 +290,7 @@ _DENSE, _SPARSE = slice(-1, None), slice(0, 1)
 
 CLAIMS = (
     Claim(
-        "sign_step.dense_aligned",
+        "sign_step_vs_gradient_step.dense_aligned",
         "With a dense gradient and curvature along the axes, sign descent decreases a quadratic "
         "more than gradient descent.",
         "arXiv:2002.08056 and arXiv:1802.04434, in substance",
@@ -298,7 +298,7 @@ CLAIMS = (
         _judge("sign", "aligned", _DENSE),
     ),
     Claim(
-        "sign_step.sparse_aligned",
+        "sign_step_vs_gradient_step.sparse_aligned",
         "With a sparse gradient, gradient descent decreases it more, though the curvature is along "
         "the axes.",
         "arXiv:1802.04434, in substance",
@@ -306,14 +306,14 @@ CLAIMS = (
         _judge("gradient", "aligned", _SPARSE),
     ),
     Claim(
-        "sign_step.dense_rotated",
+        "sign_step_vs_gradient_step.dense_rotated",
         "With the same dense gradient and rotated curvature, gradient descent decreases it more.",
         "arXiv:2002.08056, in substance",
         _CHAPTER,
         _judge("gradient", "rotated", _DENSE),
     ),
     Claim(
-        "sign_step.guarantee_predicts",
+        "sign_step_vs_gradient_step.guarantee_predicts",
         "Wherever the guarantees of the two steps differ by more than a factor of two, the method "
         "with the larger one decreases the loss more over a run.",
         "this course",
@@ -321,7 +321,7 @@ CLAIMS = (
         _judge_prediction,
     ),
     Claim(
-        "sign_step.one_step_alone",
+        "sign_step_vs_gradient_step.one_step_alone",
         "With a dense gradient and curvature along the axes, already one sign step, at its best "
         "length, decreases the loss more than one gradient step at its best length.",
         "this course",
