@@ -9,6 +9,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import torch
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from linfcourse.data import CharText, TokenText, openwebtext, shakespeare
 from linfcourse.experiments import first_look
@@ -222,7 +223,8 @@ def draw_norms(record: Record, methods: tuple[str, ...] = ("adam",)) -> Figure:
             plot_band(ax, steps, curves, label=label if last else "_", **style_of(style))
         ax.set(xlabel="step", yscale="log", title=f"along {METHODS[method].label}'s run")
         ax.yaxis.set_major_formatter("{x:g}")
-        ax.yaxis.set_minor_formatter("")
+        ax.yaxis.set_minor_locator(LogLocator(subs=(2.0, 5.0)))
+        ax.yaxis.set_minor_formatter("{x:g}")
     figure.tight_layout()
     label_lines(axes[0, -1], gap=30)
     return figure
