@@ -65,22 +65,22 @@ class Config:
     """
 
     partitions: tuple[str, ...] = tuple(PARTITIONS)
-    lrs: tuple[float, ...] = (0.005, 0.01, 0.02, 0.04, 0.08)
+    lrs: tuple[float, ...] = (0.01, 0.02, 0.04, 0.08, 0.16)
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
-    n_layer: int = 2
-    n_head: int = 2
+    n_layer: int = 1
+    n_head: int = 4
     width: int = 32
     context: int = 32
-    batch: int = 16
+    batch: int = 32
     steps: int = 300
-    warmup: int = 30
+    warmup: int = 60
     betas: tuple[float, float] = (0.9, 0.99)
     last: int = 50
     places: tuple[str, ...] = ("start", "adam", "adasgd")
     measured_after: int = 150
-    measuring_lr: float = 0.01
+    measuring_lr: float = 0.02
     measuring_seeds: tuple[int, ...] = (0, 1, 2)
-    probes: int = 256
+    probes: int = 384
 
 
 PRESETS = {

@@ -179,7 +179,7 @@ def test_a_broken_adam_mini_flips_the_claims(monkeypatch):
     config = replace(
         CONFIG, partitions=("adam_mini", "random_within", "random"), measuring_seeds=(),
         seeds=(0, 1, 2), lrs=(0.02,), n_layer=1, width=16, context=16, batch=8, steps=40,
-        warmup=5, last=10,
+        warmup=5, last=10, n_head=2,
     )  # fmt: skip
     optimizer = experiment.BlockwiseAdam
 
@@ -194,7 +194,7 @@ def test_a_broken_adam_mini_flips_the_claims(monkeypatch):
 def test_the_claims_do_not_hold_when_second_moments_are_never_shared(monkeypatch):
     config = replace(
         CONFIG, partitions=experiment.LADDER, measuring_seeds=(), seeds=(0, 1), lrs=(0.02,),
-        n_layer=1, width=8, context=8, batch=4, steps=10, warmup=2, last=5,
+        n_layer=1, width=8, context=8, batch=4, steps=10, warmup=2, last=5, n_head=2,
     )  # fmt: skip
     optimizer = experiment.BlockwiseAdam
     monkeypatch.setattr(
