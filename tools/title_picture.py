@@ -2,8 +2,7 @@
 
     python tools/title_picture.py book/_static/two_valleys.svg
 
-The runs are the first 24 steps of those in the first chapter's first figure: by then Adam has
-arrived in the valley that lies along an axis. Colours come from the library's styles, and
+The runs are those of the first chapter's first figure. Colours come from the library's styles, and
 everything is drawn dark on nothing, so that the book can turn it over for its dark pages.
 """
 
