@@ -45,7 +45,7 @@ class Config(first_look.Config):
 
     methods: tuple[str, ...] = ("adam",)
     scopes: tuple[str, ...] = tuple(SCOPES)
-    lrs: tuple[float, ...] = (0.008, 0.022, 0.06)
+    lrs: tuple[float, ...] = (0.008, 0.022, 0.06, 0.16)
     seeds: tuple[int, ...] = (0, 1, 2)
     n_head: int = 2
     width: int = 32
@@ -220,8 +220,18 @@ def draw_scopes(record: Record) -> Figure:
         for pair in ((x, [centre[1]] * 2), ([centre[0]] * 2, y)):
             ax.plot([min(pair[0]), max(pair[0])], [min(pair[1]), max(pair[1])], color=color, lw=1)
         ax.plot(*centre, marker, color=color, ms=7)
-        ax.annotate(scope, centre, xytext=(8, 6), textcoords="offset points", color=color)
+        left = scope == "output, blocks"  # its neighbour to the right has a label of its own
+        ax.annotate(
+            scope,
+            centre,
+            xytext=(-8 if left else 8, 6),
+            textcoords="offset points",
+            color=color,
+            ha="right" if left else "left",
+        )
     ax.set(xlabel="‖RHRᵀ‖₁,₁ / d", ylabel="final training loss", xscale="log")
+    ax.set_xticks([2, 5, 10, 20], labels=["2", "5", "10", "20"])
+    ax.minorticks_off()
     ax.margins(x=0.18, y=0.1)
     return figure
 
