@@ -36,6 +36,10 @@ from linfcourse.optim import (
 )
 from linfcourse.partitions import adam_mini, coordinatewise, from_ids, per_row, per_tensor, whole
 
+# The import above freezes torch.backends' switches for the whole process, as torch's own tests want
+# it. Other tests here set them, as a user does.
+torch.backends.__dict__["__allow_nonbracketed_mutation_flag"] = True
+
 
 def tensors_of(params):
     """The tensors in any form in which an optimizer takes its parameters."""
