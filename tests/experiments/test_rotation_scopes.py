@@ -1,14 +1,14 @@
 """Scopes of a rotation: what must hold in them, and that the claims can fail."""
 
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 import torch
 
 from linfcourse import optim
-from linfcourse.experiments import rotation_scopes
-from linfcourse.records import Record, Trial
+from linfcourse.experiments import on_edge_of_grid, rotation_scopes
+from linfcourse.records import Record, Trial, decode, encode
 
 CPU = torch.device("cpu")
 SIZES = {
@@ -99,3 +99,10 @@ def test_a_claim_flips_with_its_figures(claim, losses):
 def test_the_figure_draws_a_run():
     record = rotation_scopes.run(TINY)
     rotation_scopes.draw_scopes(record)
+
+
+def test_the_record_is_of_the_preset_and_chose_learning_rates_inside_the_grid():
+    record = rotation_scopes.recorded("cpu")
+    assert record.config == decode(encode(asdict(rotation_scopes.PRESETS["cpu"])))
+    for scope in record.values("scope"):
+        assert not on_edge_of_grid(record, scope=scope), scope
