@@ -13,6 +13,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 from linfcourse.experiments.blockwise_ladder_partitions import PARTITIONS
 from linfcourse.experiments.experiment import at_best_lr
+from linfcourse.experiments.judging import Status
 from linfcourse.figures import label_lines, plot_band
 from linfcourse.records import Record
 
@@ -46,6 +47,15 @@ def smoothness(record: Record, partition: str, place: str) -> list[Bracket]:
         )
         for trial in chosen
     ]
+
+
+def apart(record: Record, first: str, second: str, place: str) -> Status:
+    """Is H(L, Φ) surely smaller for the first partition, on every seed? `fails`: surely larger."""
+    brackets = [smoothness(record, partition, place) for partition in (first, second)]
+    pairs = list(zip(*brackets, strict=True))
+    if all(a.highest < b.lowest for a, b in pairs):
+        return "holds"
+    return "fails" if all(b.highest < a.lowest for a, b in pairs) else "inconclusive"
 
 
 def draw_grid(record: Record) -> Figure:
@@ -162,7 +172,7 @@ def _label_points(ax: Axes, points: dict[str, list[tuple[float, float]]]) -> Non
         ax.annotate(
             PARTITIONS[partition].label,
             places[partition],
-            xytext=(7, up - y),
+            xytext=(9, up - y),
             textcoords="offset points",
             color=PARTITIONS[partition].color,
             fontsize=11,
