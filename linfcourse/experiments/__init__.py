@@ -28,7 +28,6 @@ NAMES = (
     "rotated_resnet",
     "rotation_scopes",
     "blockwise_quadratic",
-    "blockwise_ladder",
 )
 
 
