@@ -1,13 +1,17 @@
-"""The command line: `linfcourse run NAME`, `linfcourse claims`, `linfcourse records`."""
+"""The command line: `linfcourse run`, `sweep`, `claims`, `records`; `linfcourse COMMAND -h`."""
 
 from __future__ import annotations
 
 import argparse
+import ast
+import dataclasses
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from linfcourse import experiments, ledger
+from linfcourse import distributed, experiments, ledger, sweeps, verification
 from linfcourse.records import Record, recorded_folder
 
 
@@ -17,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         return options.command(options)
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, FileNotFoundError, ModuleNotFoundError) as error:
         print(f"linfcourse: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -29,35 +33,162 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="linfcourse", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    run = commands.add_parser("run", help="run one experiment and write its record")
-    run.add_argument("name", help=f"one of: {', '.join(experiments.NAMES)}")
-    run.add_argument("--scale", default="cpu", help="cpu (default), gpu or paper")
-    run.add_argument("--folder", default="runs", help="finished trials and the record (runs)")
+    run = commands.add_parser(
+        "run",
+        help="run one experiment and write its record",
+        description="Run one experiment and write its record. Killed, the same command goes on. "
+        "Under torchrun all processes train one model together.",
+    )
+    _add_experiment(run)
     run.add_argument("--device", help="where to run; default: the GPU if there is one")
     run.set_defaults(command=_run)
+
+    sweep = commands.add_parser(
+        "sweep",
+        help="run one experiment's trials on many cores or machines",
+        description="Run one experiment's trials on many cores or machines. What an earlier start "
+        "of the sweep has finished is not run again; more seeds or learning rates are added to it.",
+    )
+    _add_experiment(sweep)
+    sweep.add_argument("--seeds", nargs="+", help="seeds: 0 1 2, or a range 0:10")
+    sweep.add_argument("--lr", nargs="+", type=float, help="learning rates")
+    sweep.add_argument("--jobs", type=int, default=-1, help="trials at once (all cores)")
+    sweep.add_argument("--backend", default="loky", help="loky (default), threading or dask")
+    sweep.add_argument("--scheduler", help="address of a Dask cluster: tcp://HOST:8786")
+    sweep.add_argument("--device", help="where each worker runs; default: its GPU if it has one")
+    sweep.set_defaults(command=_sweep)
 
     claims = commands.add_parser("claims", help="print every claim with its verdict")
     claims.add_argument("--folder", default=recorded_folder(), help="where the records are")
     claims.add_argument("--markdown", action="store_true", help="as a Markdown table")
     claims.set_defaults(command=_claims)
 
-    listing = commands.add_parser("records", help="list the records and what is missing")
-    listing.add_argument("--folder", default=recorded_folder(), help="where the records are")
-    listing.set_defaults(command=_records)
+    records = commands.add_parser(
+        "records",
+        help="list the records, or verify them",
+        description="List the records and what is missing; or verify them: hashes, configurations, "
+        "verdicts and figures of all, and some trials of each cpu record run again.",
+    )
+    records.add_argument("action", nargs="?", default="list", choices=("list", "verify"))
+    records.add_argument("--folder", default=recorded_folder(), help="where the records are")
+    records.add_argument("--rerun", type=int, default=1, help="trials of each cpu record (1)")
+    records.set_defaults(command=_records)
     return parser
+
+
+def _add_experiment(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", help=f"one of: {', '.join(experiments.NAMES)}")
+    parser.add_argument("--scale", default="cpu", help="cpu (default), gpu or paper")
+    parser.add_argument("--folder", default="runs", help="finished trials and the record (runs)")
+    parser.add_argument(
+        "--set",
+        dest="changes",
+        metavar="FIELD=VALUE",
+        action="append",
+        default=[],
+        help="change a field of the preset, as in --set steps=100; may be repeated",
+    )
 
 
 def _run(options: argparse.Namespace) -> int:
     experiment = experiments.get(options.name)
+    config = changed_config(experiment.config(options.scale), options.changes)
+    if not distributed.started_by_torchrun():
+        _report(experiment, experiment.run(config, folder=options.folder, device=options.device))
+        return 0
+    if options.device:
+        raise ValueError("--device goes without torchrun, which gives each process its own GPU")
+    # torchrun ends the others when one process is gone: they say how to go on, too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with distributed.data_parallel() as device:
+        try:
+            record = experiment.run(config, folder=options.folder, device=device)
+        except RuntimeError as error:
+            print(
+                f"linfcourse: process {distributed.rank()} of {distributed.world_size()} stopped: "
+                f"{error}\nIf another process is gone, start the same command again: it goes on "
+                "from the last finished trial, or from the last checkpoint if the preset keeps one",
+                file=sys.stderr,
+            )
+            return 1
+        if distributed.is_writer():
+            _report(experiment, record)
+    return 0
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    experiment = experiments.get(options.name)
+    changes = list(options.changes)
+    if options.seeds is not None:
+        changes.append(f"seeds={parse_seeds(options.seeds)}")
+    if options.lr is not None:
+        changes.append(f"lrs={tuple(options.lr)}")
+    config = changed_config(experiment.config(options.scale), changes)
+    runner = sweeps.joblib_runner(options.jobs, options.backend, options.scheduler)
     record = experiment.run(
-        options.scale, folder=options.folder, device=options.device, progress=None
+        config, folder=options.folder, device=options.device, runner=runner, reuse=True
     )
-    path = Path(options.folder) / f"{record.experiment}-{record.scale}.json"
-    print(f"{experiment.title}\n{len(record.trials)} trials, {record.seconds:.0f} s -> {path}\n")
+    _report(experiment, record)
+    return 0
+
+
+def _report(experiment: experiments.Experiment, record: Record) -> None:
+    name = f"{record.experiment}-{record.scale}.json"
+    print(f"{experiment.title}\n{len(record.trials)} trials, {record.seconds:.0f} s -> {name}\n")
     for claim in experiment.claims:
         verdict = claim.judge(record)
         print(f"{verdict.status:<13} {claim.statement}\n              {verdict.reason}")
-    return 0
+
+
+def changed_config(config: Any, changes: Sequence[str]) -> Any:
+    """A preset with some fields changed, each given as `field=value` in Python's notation.
+
+    Raises:
+        ValueError: no such field, or a value of another kind than the preset's.
+
+    >>> from linfcourse.experiments.first_look import PRESETS
+    >>> changed_config(PRESETS["cpu"], ["steps=10", "lrs=0.1,0.2", "methods='adam',"]).lrs
+    (0.1, 0.2)
+    """
+    values = {}
+    for change in changes:
+        name, equals, text = change.partition("=")
+        if not equals or name not in {field.name for field in dataclasses.fields(config)}:
+            known = ", ".join(field.name for field in dataclasses.fields(config))
+            raise ValueError(f"--set takes FIELD=VALUE with a field among {known}; got {change!r}")
+        old = getattr(config, name)
+        try:
+            value = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            value = text  # a word needs no quotes: precision=bf16
+        if isinstance(old, tuple) and not isinstance(value, tuple):
+            value = tuple(value) if isinstance(value, list) else (value,)
+        if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+        if old is not None and type(value) is not type(old):
+            raise ValueError(f"{name} must be like {old!r}, got {text!r}")
+        values[name] = value
+    return dataclasses.replace(config, **values)
+
+
+def parse_seeds(words: Sequence[str]) -> tuple[int, ...]:
+    """Seeds from the command line: numbers, and ranges that leave out their end, as in Python.
+
+    >>> parse_seeds(["7", "0:3"])
+    (7, 0, 1, 2)
+    """
+    seeds = []
+    for word in words:
+        try:
+            start, colon, end = word.partition(":")
+            seeds += range(int(start), int(end)) if colon else [int(start)]
+        except ValueError:
+            raise ValueError(
+                f"--seeds takes numbers or ranges such as 0:10, got {word!r}"
+            ) from None
+    if not seeds:
+        raise ValueError("--seeds names no seed")
+    return tuple(dict.fromkeys(seeds))
 
 
 def _claims(options: argparse.Namespace) -> int:
@@ -68,6 +199,24 @@ def _claims(options: argparse.Namespace) -> int:
 
 
 def _records(options: argparse.Namespace) -> int:
+    return (_verify if options.action == "verify" else _list)(options)
+
+
+def _verify(options: argparse.Namespace) -> int:
+    table = Path(options.folder).parent / "claims_table.md"
+    text = table.read_text(encoding="utf-8") if table.exists() else None
+    count = faults = 0
+    for finding in verification.verify(options.folder, options.rerun, text):
+        count += 1
+        faults += finding.fault is not None
+        mark = "ok   " if finding.fault is None else "FAULT"
+        fault = f": {finding.fault}" if finding.fault else ""
+        print(f"{mark} {finding.record:<32} {finding.what}{fault}", flush=True)
+    print(f"\n{count} things verified, {faults} at fault")
+    return 1 if faults else 0
+
+
+def _list(options: argparse.Namespace) -> int:
     for name in experiments.NAMES:
         for scale in experiments.SCALES:
             path = Path(options.folder) / f"{name}-{scale}.json"

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from tqdm import tqdm
 
+from linfcourse import distributed
 from linfcourse.checkpoints import (
     capture_state,
     identify_run,
@@ -94,6 +95,10 @@ def train(
     the first time, and goes on after the last checkpoint; on a CPU bit for bit as if nothing had
     happened. On a GPU the loop does not make the host wait for the device.
 
+    Within ``linfcourse.distributed.data_parallel`` all processes call it with the same arguments,
+    train one model together, each on its part of every batch, and get the same history, that of a
+    single process to rounding. Checkpoints then lie on a disk that all of them see.
+
     Args:
         model: a module, also a wrapped one (``DistributedDataParallel``). It is put in training
             mode, and in evaluation mode for ``evaluate``; at the end it is as before.
@@ -156,21 +161,35 @@ def train(
         run = identify_run(model, optimizer, schedule, arguments, config)
         if Path(checkpoint).exists():
             resumed = load_checkpoint(checkpoint, run)
+        distributed.require_agreement(
+            None if resumed is None else resumed["done"],
+            f"the step at which {checkpoint} goes on (do all machines see the same folder?)",
+        )
 
     history, start = History(), 0
     waiting: list[Tensor] = []  # losses still on the device
     show = sys.stderr.isatty() if progress is None else progress
+    show = show and distributed.is_writer()
     with contextlib.ExitStack() as stack:
         stack.enter_context(_fork_rng(device))
         stack.callback(_set_lrs, optimizer, base_lrs, 1.0)
         stack.callback(model.train, model.training)
         if resumed is None:
-            _seed_rng(seed, device)
+            _seed_rng(seed + 10_007 * distributed.rank(), device)
         else:
             restore_state(resumed["training"], model, optimizer, scaler, device)
             history, start = History(**resumed["history"]), resumed["done"]
+            if distributed.rank():  # the checkpoint holds the writer's random numbers
+                _seed_rng(seed + 10_007 * distributed.rank() + start, device)
+        shared, shared_loss = distributed.shared_loss(model, loss_fn)
         bar = stack.enter_context(
-            tqdm(total=steps, initial=start, disable=not show, leave=False, file=sys.stderr)
+            tqdm(
+                total=steps,
+                initial=start,
+                disable=not show,
+                leave=False,
+                file=sys.stderr,
+            )
         )
         began = time.perf_counter() - history.seconds
         model.train()
@@ -183,7 +202,9 @@ def train(
             multiplier = schedule(step, steps)
             _set_lrs(optimizer, base_lrs, multiplier)
             optimizer.zero_grad(set_to_none=True)
-            loss = _backward(model, loss_fn, batches, step, accumulate, device, precision, scaler)
+            loss = _backward(
+                shared, shared_loss, batches, step, accumulate, device, precision, scaler
+            )
             if scaler is not None:
                 scaler.unscale_(optimizer)
             if clip is not None:
@@ -207,7 +228,7 @@ def train(
             if evaluating and not history.diverged:
                 _evaluate(evaluate, model, device, done, history)
             history.seconds = time.perf_counter() - began
-            if checkpoint is not None and (saving or history.diverged) and _is_writer():
+            if checkpoint is not None and (saving or history.diverged) and distributed.is_writer():
                 training = capture_state(model, optimizer, scaler, device)
                 state = {"done": done, "training": training, "history": asdict(history)}
                 save_checkpoint(checkpoint, run, state)
@@ -245,7 +266,7 @@ def _backward(model, loss_fn, batches, step, accumulate, device, precision, scal
 
 def _read_losses(waiting: list[Tensor], history: History) -> None:
     """Move the losses that wait on the device to the history, up to the first not finite one."""
-    losses = torch.stack(waiting).tolist()
+    losses = distributed.mean_over_processes(torch.stack(waiting)).tolist()
     waiting.clear()
     for loss in losses:
         history.loss.append(loss)
@@ -284,12 +305,6 @@ def _seed_rng(seed: int, device: torch.device) -> None:
     if device.type == "cuda":
         with torch.cuda.device(device):
             torch.cuda.manual_seed(seed)
-
-
-def _is_writer() -> bool:
-    """Of several processes that train one model together, the first one writes."""
-    several = torch.distributed.is_available() and torch.distributed.is_initialized()
-    return not several or torch.distributed.get_rank() == 0
 
 
 def _check_arguments(

@@ -9,11 +9,11 @@ file.
 from __future__ import annotations
 
 import dataclasses
-import json
+import functools
 import math
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from linfcourse import distributed
+from linfcourse.experiments.journal import Journal
 from linfcourse.experiments.judging import Claim, Verdict
 from linfcourse.records import (
     Record,
@@ -35,6 +37,18 @@ from linfcourse.records import (
 )
 
 SCALES = ("cpu", "gpu", "paper")
+
+# One trial: encoded setting -> (that setting, encoded result, seconds it took).
+RunOne = Callable[[dict[str, Any]], tuple[dict[str, Any], dict[str, Any], float]]
+# What runs several: they may come back in any order.
+Runner = Callable[
+    [RunOne, Sequence[dict[str, Any]]], Iterable[tuple[dict[str, Any], dict[str, Any], float]]
+]
+
+
+def one_after_another(run_one: RunOne, settings: Sequence[dict[str, Any]]):
+    """The plain `Runner`, in this process. Others are made by `linfcourse.sweeps`."""
+    return map(run_one, settings)
 
 
 @dataclass(frozen=True)
@@ -81,6 +95,8 @@ class Experiment:
         folder: str | Path | None = None,
         device: torch.device | str | None = None,
         progress: bool | None = None,
+        runner: Runner = one_after_another,
+        reuse: bool = False,
     ) -> Record:
         """Run all trials and return the record.
 
@@ -90,38 +106,45 @@ class Experiment:
                 the same record; the finished record is written here too. None keeps nothing.
             device: where to run; None takes the GPU if there is one, unless the scale is `cpu`.
             progress: a bar on stderr; None shows one only in a terminal.
+            runner: what runs the trials that are left to do; `linfcourse.sweeps` has parallel ones.
+            reuse: take trials from the finished record in `folder` where it was made by the same
+                code with the same configuration but for the grid, its seeds and learning rates.
 
         Raises:
-            ValueError: unknown scale; or `folder` holds trials of another configuration.
+            ValueError: unknown scale; or `folder` holds trials of another configuration; or, with
+                `reuse`, a record that cannot be taken up, or whose trials would be lost.
         """
         scale = config if isinstance(config, str) else self._scale_of(config)
         config = self.config(config) if isinstance(config, str) else config
         if device is None:
             device = "cuda" if scale != "cpu" and torch.cuda.is_available() else "cpu"
         grid = [encode(dict(setting)) for setting in self.trials(config)]
-        journal = _Journal(folder, self.name, scale, dataclasses.asdict(config))
-        done = journal.read()
-        results, seconds = [], 0.0
-        show = sys.stderr.isatty() if progress is None else progress
-        for setting in tqdm(grid, desc=self.name, disable=not show, leave=False, file=sys.stderr):
-            key = dump_line(setting)
-            if key not in done:
-                start = time.perf_counter()
-                result = encode(self.run_trial(config, torch.device(device), **decode(setting)))
-                done[key] = (result, time.perf_counter() - start)
-                journal.append(setting, *done[key])
-            result, took = done[key]
-            seconds += took
-            results.append(Trial(decode(setting), decode(result)))
+        writes = distributed.is_writer()
+        journal = Journal(folder if writes else None, self.name, scale, dataclasses.asdict(config))
+        done = journal.finished(grid) if reuse else {}
+        done |= journal.read()
+        done = distributed.from_writer(done)
+        pending = [setting for setting in grid if dump_line(setting) not in done]
+        show = writes and (sys.stderr.isatty() if progress is None else progress)
+        run_one = functools.partial(_run_one, self.run_trial, config, str(device))
+        with tqdm(
+            total=len(grid), initial=len(grid) - len(pending), desc=self.name,
+            disable=not show, leave=False, file=sys.stderr,
+        ) as bar:  # fmt: skip
+            for setting, result, took in runner(run_one, pending):
+                done[dump_line(setting)] = (result, took)
+                journal.append(setting, result, took)
+                bar.update()
+        finished = [(setting, *done[dump_line(setting)]) for setting in grid]
         record = Record(
             experiment=self.name,
             scale=scale,
             config=decode(encode(dataclasses.asdict(config))),
-            trials=tuple(results),
+            trials=tuple(Trial(decode(setting), decode(result)) for setting, result, _ in finished),
             environment=describe_environment(device),
             commit=current_commit(),
             data=hash_data(self.data),
-            seconds=round(seconds, 1),
+            seconds=round(sum(took for *_, took in finished), 1),
         )
         journal.finish(record)
         return record
@@ -154,52 +177,10 @@ class Experiment:
         return {claim.id: claim.judge(record) for claim in self.claims}
 
 
-class _Journal:
-    """Finished trials on disk: one JSON line each, under a first line that names the run."""
-
-    def __init__(self, folder: str | Path | None, name: str, scale: str, config: dict) -> None:
-        self.header = {"experiment": name, "scale": scale, "config": encode(config)}
-        self.path = None
-        if folder is not None:
-            folder = Path(folder)
-            folder.mkdir(parents=True, exist_ok=True)
-            self.path = folder / f"{name}-{scale}.partial.jsonl"
-            self.record_path = folder / f"{name}-{scale}.json"
-
-    def read(self) -> dict[str, tuple[Any, float]]:
-        if self.path is None:
-            return {}
-        if not self.path.exists():
-            self.path.write_text(dump_line(self.header) + "\n", encoding="utf-8")
-            return {}
-        text = self.path.read_text(encoding="utf-8")
-        lines = text.splitlines()
-        if lines and not text.endswith("\n"):  # a kill in the middle of a line: that trial is lost
-            lines.pop()
-            self.path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-        if not lines:
-            self.path.write_text(dump_line(self.header) + "\n", encoding="utf-8")
-            return {}
-        if json.loads(lines[0]) != json.loads(dump_line(self.header)):
-            raise ValueError(
-                f"{self.path} holds trials of another configuration; "
-                "delete it, or give another folder"
-            )
-        entries = [json.loads(line) for line in lines[1:]]
-        return {
-            dump_line(entry["setting"]): (entry["result"], entry["seconds"]) for entry in entries
-        }
-
-    def append(self, setting: dict, result: dict, seconds: float) -> None:
-        if self.path is not None:
-            entry = {"setting": setting, "result": result, "seconds": seconds}
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(dump_line(entry) + "\n")
-
-    def finish(self, record: Record) -> None:
-        if self.path is not None:
-            record.save(self.record_path)
-            self.path.unlink()
+def _run_one(run_trial, config, device, setting):
+    start = time.perf_counter()
+    result = encode(run_trial(config, torch.device(device), **decode(setting)))
+    return setting, result, time.perf_counter() - start
 
 
 def mean_over_seeds(record: Record, measure: str, **where: Any) -> float:

@@ -2,39 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from linfcourse.distributed import own_part
 from linfcourse.hessian import HessianOperator, norm_11, spectral_norm
+from linfcourse.hessian.averaged import AveragedOperator
 from linfcourse.rotations import Rotation
 
 
 def measure_norms(
-    loss: Callable[[], Tensor],
+    loss: Callable[[Any], Tensor],
+    batch: Sequence[Tensor],
     params: Iterable[Tensor],
     rotations: Mapping[str, Rotation],
     *,
     probes: int,
     seed: int,
     lanczos: int = 20,
+    rows: int | None = None,
 ) -> dict[str, float]:
     """‖H‖₂, and ‖RHRᵀ‖₁,₁/d for each rotation R: the fair comparison of chapter 3.
 
+    Of several processes that train together each takes its part of the batch; the Hessian is that
+    of the whole.
+
     Args:
-        loss: computes the loss whose Hessian is meant; called once.
+        loss: `batch -> mean loss over the batch`.
+        batch: tensors whose first dimension counts the examples.
         params: the tensors to differentiate by.
         rotations: name → R, acting on all parameters as one vector.
         probes: Hessian-vector products for each (1,1)-norm.
         seed: of the probes.
         lanczos: Hessian-vector products at most for ‖H‖₂.
+        rows: at most this many examples have their graph in memory at a time; None: all of them,
+            whose graph is then made only once.
 
     Returns:
         `"spectral"`, and for each name the estimate and its 90 % interval: `name`, `name_low`,
         `name_high`.
     """
-    H = HessianOperator(loss(), list(params))
+    batch, params = own_part(tuple(batch)), list(params)
+    count = len(batch[0])
+    if rows is None or rows >= count:
+        own = HessianOperator(loss(batch), params)
+    else:
+        rows = max(n for n in range(1, rows + 1) if count % n == 0)  # chunks of one size
+        chunks = list(zip(*(part.split(rows) for part in batch), strict=True))
+        own = HessianOperator.from_batches(loss, chunks, params)
+    H = AveragedOperator(own)
     generator = torch.Generator().manual_seed(seed)
     found = {"spectral": spectral_norm(H, steps=lanczos, tol=1e-2, generator=generator).value}
     for name, R in rotations.items():

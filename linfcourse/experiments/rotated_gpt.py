@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
 from linfcourse.data import CharText, TokenText, openwebtext, shakespeare
+from linfcourse.distributed import is_writer
 from linfcourse.experiments import first_look
 from linfcourse.experiments.experiment import Experiment, at_best_lr
 from linfcourse.experiments.hessian_norms import measure_norms
@@ -117,6 +118,10 @@ def make_rotation(config: Config, seed: int) -> Rotation:
     return ROTATIONS[config.rotation](seed=seed)
 
 
+# Entries of the logits whose second derivative is in memory at a time: many times these 256 MB.
+LOGITS = 2**26
+
+
 def run_trial(config: Config, device: torch.device, seed: int, method: str, lr: float) -> dict:
     """Train once: the loss, and the Hessian's norms along the run where they are asked for."""
     model = make_model(config, seed, device)
@@ -133,11 +138,13 @@ def run_trial(config: Config, device: torch.device, seed: int, method: str, lr: 
     def evaluate(model: GPT) -> dict[str, float]:
         params = [p for group in parameter_groups(config, model) for p in group["params"]]
         return measure_norms(
-            lambda: model.loss(*unseen),
+            lambda batch: model.loss(*batch),
+            unseen,
             params,
             {"plain": Identity(), "rotated": rotation},
             probes=config.probes,
             seed=seed,
+            rows=max(1, LOGITS // (config.context * model.config.vocab_size)),
         )
 
     measured = (method, lr) in {tuple(pair) for pair in config.measured}
@@ -160,7 +167,7 @@ def run_trial(config: Config, device: torch.device, seed: int, method: str, lr: 
         accumulate=config.accumulate,
         precision=config.precision,
     )
-    if file is not None:
+    if file is not None and is_writer():
         file.unlink()
     return {
         "final_loss": history.final_loss(config.last),

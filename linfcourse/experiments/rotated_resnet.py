@@ -105,7 +105,8 @@ def run_trial(config: Config, device: torch.device, seed: int, method: str, lr: 
 
     def evaluate(model: ResNet18) -> dict[str, float]:
         return measure_norms(
-            lambda: loss(model, unseen),
+            lambda batch: loss(model, batch),
+            unseen,
             model.parameters(),
             {"plain": Identity(), "rotated": Hadamard(seed)},
             probes=config.probes,

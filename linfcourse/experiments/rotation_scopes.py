@@ -181,7 +181,7 @@ def run_trial(config: Config, device: torch.device, seed: int, scope: str, lr: f
         batch = shakespeare().sampler(config.batch, config.context, seed + 1000, device=device)(0)
         turned = {name: as_one_rotation(name, model, seed) for name in config.scopes}
         result["norms"] = measure_norms(
-            lambda: model.loss(*batch), model.parameters(), turned,
+            lambda batch: model.loss(*batch), batch, model.parameters(), turned,
             probes=config.probes, seed=seed,
         )  # fmt: skip
     return result
