@@ -28,6 +28,7 @@ NAMES = (
     "rotated_resnet",
     "rotation_scopes",
     "blockwise_quadratic",
+    "linear_path",
 )
 
 
