@@ -10,6 +10,7 @@ from linfcourse.checks import (  # noqa: F401  (registers their exercises)
     chapter_07,
     chapter_08,
     chapter_09,
+    chapter_10,
 )
 from linfcourse.checks.check import CheckResult, check, exercises
 

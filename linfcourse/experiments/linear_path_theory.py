@@ -16,7 +16,7 @@ MEDIAN_SQUARE = 0.4549364231195724
 
 
 def leading_ratio(d: float) -> float:
-    """2 ln d / median(u²), what the ratio tends to as d grows. Too large by a fifth at d = 400.
+    """2 ln d / median(u²), what the ratio tends to as d grows. Too large by a sixth at d = 400.
 
     >>> round(leading_ratio(100), 1)
     20.2
