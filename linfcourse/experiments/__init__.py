@@ -29,6 +29,8 @@ NAMES = (
     "rotation_scopes",
     "blockwise_quadratic",
     "linear_path",
+    "constrained_rulers",
+    "learned_basis",
 )
 
 
