@@ -20,6 +20,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"  # two threads are slower and less stable at these sizes
+os.environ["LINFCOURSE_SLIDERS"] = "0"  # nobody is here to move them (see linfcourse/sliders.py)
 
 import jupytext
 import nbformat
@@ -30,6 +31,7 @@ LANGUAGE = {"name": "python", "file_extension": ".py", "pygments_lexer": "ipytho
 RECORD = "linfcourse"  # the key of our own entry in a notebook's metadata
 VERSIONS_OF = ("torch", "numpy", "matplotlib", "linfcourse")
 OBJECT_ADDRESS = re.compile(r" at 0x[0-9a-f]{6,}")
+WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 class ChapterError(Exception):
@@ -71,7 +73,8 @@ def execute(source: Path, *, timeout: int = 1800) -> nbformat.NotebookNode:
     """Run every cell in a fresh kernel, in the chapter's folder.
 
     Raises:
-        ChapterError: a cell raised, wrote to stderr, or printed an object's address.
+        ChapterError: a cell raised, wrote to stderr, printed an object's address or showed a
+            widget.
     """
     notebook = read_source(source)
     client = NotebookClient(
@@ -128,6 +131,11 @@ def _check_outputs(cell: nbformat.NotebookNode, where: str) -> None:
             raise ChapterError(
                 f"{where} wrote to stderr, which the book would show as an error: silence the "
                 f"warning at its cause, or turn the progress bar off\n{output.text}"
+            )
+        if WIDGET in (output.get("data") or {}):
+            raise ChapterError(
+                f"{where} shows a widget, which would be dead on a page without a kernel: show a "
+                "figure, and sliders only with linfcourse.sliders.with_sliders"
             )
         texts = [output.get("text", ""), *(output.get("data") or {}).values()]
         for text in texts:

@@ -72,6 +72,16 @@ def test_no_output_is_an_error_or_stderr(source):
 
 
 @every_chapter
+def test_no_output_is_a_widget_and_no_widget_state_is_stored(source):
+    """A page has no kernel: a slider on it would be dead."""
+    notebook = executed(source)
+    assert "widgets" not in notebook.metadata
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            assert "application/vnd.jupyter.widget-view+json" not in output.get("data", {})
+
+
+@every_chapter
 def test_first_cell_installs_the_library_where_it_is_missing(source):
     first = next(cell for cell in executed(source).cells if cell.cell_type == "code")
     assert first.source.strip() == INSTALL_CELL.strip(), "copy it from tools/install_cell.py"

@@ -100,3 +100,11 @@ def test_a_failure_exits_non_zero_and_leaves_the_notebook(stored, tmp_path):
     assert answer.returncode == 1
     assert "ZeroDivisionError" in answer.stderr
     assert copy.read_bytes() == target.read_bytes()
+
+
+def test_a_widget_is_refused(tmp_path):
+    source = chapter(
+        tmp_path / "01_widget.md", "import ipywidgets\n\nipywidgets.IntSlider(value=1)"
+    )
+    with pytest.raises(ChapterError, match="shows a widget, which would be dead"):
+        execute(source)
