@@ -20,7 +20,7 @@ export OMP_NUM_THREADS := 1
 unexport PYTHONPATH VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help install book read test lint chapters records claims bench clean
+.PHONY: help install book pdf read test lint chapters records claims bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ book: $(STAMP) ## build the book from the executed chapters
 	@$(PY) -c 'from jupyter_book.cli.main import main; main()' build . -W -n --keep-going --quiet \
 	  || { rm -rf _build/.doctrees; echo "The book was not built: see the warnings above."; exit 1; }
 	@echo "The book is built. Open file://$(CURDIR)/$(PAGE), or serve it: make read"
+
+pdf: book ## the whole book as one PDF, through Chromium: _build/book.pdf
+	$(PY) tools/make_pdf.py _build/html _build/book.pdf
 
 read: book ## build the book and serve it on this machine
 	@echo "http://localhost:$(PORT)/  (Ctrl-C stops)"
