@@ -29,6 +29,7 @@ NAMES = (
     "rotation_scopes",
     "blockwise_quadratic",
     "linear_path",
+    "frank_wolfe_norms",
     "constrained_rulers",
     "learned_basis",
 )

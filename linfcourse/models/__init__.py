@@ -1,5 +1,6 @@
 """What the course trains: a small GPT, a ResNet-18, a two-layer linear network, quadratics."""
 
+from linfcourse.models.box_quadratic import BoxQuadratic, box_minimiser, box_quadratic
 from linfcourse.models.example_hessians import (
     example_hessians,
     heavy_tailed_rows,
@@ -20,11 +21,14 @@ from linfcourse.models.two_layer_linear import TwoLayerLinear, two_layer_linear_
 
 __all__ = [
     "GPT",
+    "BoxQuadratic",
     "GPTConfig",
     "Quadratic",
     "ResNet18",
     "RotationFamily",
     "TwoLayerLinear",
+    "box_minimiser",
+    "box_quadratic",
     "cross_entropy",
     "example_hessians",
     "hard_spectrum",
