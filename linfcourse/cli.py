@@ -60,7 +60,11 @@ def _parser() -> argparse.ArgumentParser:
 
     claims = commands.add_parser("claims", help="print every claim with its verdict")
     claims.add_argument("--folder", default=recorded_folder(), help="where the records are")
-    claims.add_argument("--markdown", action="store_true", help="as a Markdown table")
+    claims.add_argument(
+        "--markdown",
+        action="store_true",
+        help="as the book shows them: with the findings of the papers",
+    )
     claims.set_defaults(command=_claims)
 
     records = commands.add_parser(
@@ -193,7 +197,7 @@ def parse_seeds(words: Sequence[str]) -> tuple[int, ...]:
 
 def _claims(options: argparse.Namespace) -> int:
     entries = ledger.read_ledger(options.folder)
-    text = ledger.to_markdown(entries) if options.markdown else ledger.to_text(entries) + "\n"
+    text = ledger.to_page(entries) if options.markdown else ledger.to_text(entries) + "\n"
     print(text, end="")
     return 0
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from linfcourse import experiments
 from linfcourse.experiments import Claim, Verdict
+from linfcourse.findings import PAPERS
 from linfcourse.records import Record
 
 _MARKS = {"holds": "✓ holds", "fails": "✗ fails", "inconclusive": "? inconclusive"}
@@ -57,6 +59,43 @@ def to_text(entries: Sequence[Entry]) -> str:
             lines.append(f"    {verdict.reason}")
         blocks.append("\n".join(lines))
     return "\n\n".join(blocks)
+
+
+def to_page(entries: Sequence[Entry]) -> str:
+    """What the book's page of claims includes: the papers' findings, then the table of claims."""
+    parts = {"findings": findings_to_markdown(entries), "claims": to_markdown(entries)}
+    return "\n".join(
+        f"<!-- {name} -->\n\n{part}\n<!-- end of {name} -->\n" for name, part in parts.items()
+    )
+
+
+def findings_to_markdown(entries: Sequence[Entry]) -> str:
+    """Each finding of the three abstracts with the verdicts on the claims that test it."""
+    judged: dict[str, list[Entry]] = {}
+    for entry in entries:
+        judged.setdefault(entry.claim.id, []).append(entry)
+    stems = {int(entry.claim.chapter.split("_")[0]): entry.claim.chapter for entry in entries}
+
+    def link(match: re.Match) -> str:
+        text, stem = match.group(), stems.get(int(match.group(1)))
+        return f"[{text}](chapters/{stem}.ipynb)" if stem else text
+
+    lines = []
+    for paper in PAPERS:
+        lines += [f"### {paper.name}", "", f"[arXiv {paper.arxiv}](https://arxiv.org/abs/"
+                  f"{paper.arxiv})", ""]  # fmt: skip
+        for finding in paper.findings:
+            remark = re.sub(r"[Cc]hapter (\d+)", link, finding.remark)
+            lines.append(f"- **{finding.says}**{f' {remark}' if remark else ''}")
+            for entry in (e for name in finding.claims for e in judged.get(name, [])):
+                mark = _MARKS[entry.verdict.status] if entry.verdict else "no record yet"
+                number = int(entry.claim.chapter.split("_")[0])
+                lines.append(
+                    f"  - **{mark}** (`{entry.scale}`, [chapter {number}]"
+                    f"(chapters/{entry.claim.chapter}.ipynb)): {entry.claim.statement}"
+                )
+        lines.append("")
+    return "\n".join(lines)
 
 
 def to_markdown(entries: Sequence[Entry]) -> str:

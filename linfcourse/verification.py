@@ -72,7 +72,7 @@ def verify(folder: str | Path, rerun: int = 1, table: str | None = None) -> Iter
         if scale == "cpu":
             yield from _run_again(experiments.get(name), record, path.stem, rerun)
     if table is not None and readable:
-        now = ledger.to_markdown(ledger.read_ledger(folder))
+        now = ledger.to_page(ledger.read_ledger(folder))
         same = now.strip() == table.strip()
         fault = None if same else "is not what the records give: run `make claims`"
         yield Finding("claims", "published table", fault)

@@ -82,7 +82,7 @@ def test_a_forged_record_is_found(folder, what):
 
 
 def test_a_file_that_is_no_record_and_a_table_that_is_stale_are_found(folder):
-    table = ledger.to_markdown(ledger.read_ledger(folder))
+    table = ledger.to_page(ledger.read_ledger(folder))
     assert faults(folder, rerun=0, table=table) == []
     (stale,) = faults(folder, rerun=0, table=table.replace("holds", "fails", 1))
     assert "make claims" in stale.fault
