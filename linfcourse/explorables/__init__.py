@@ -1,0 +1,7 @@
+"""The figures that a reader can turn, one module for each chapter that has some.
+
+Each module has its controls, one function for each table (the library computes its rows for one
+setting of the controls), the charts, and `explorable()`, which the chapter's cell shows.
+"""
+
+CHAPTERS = ("chapter_02", "chapter_06")
