@@ -1,0 +1,71 @@
+"""The pages around the chapters: theorems, glossary, paths and reading name what there is."""
+
+import importlib.util
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+BOOK = ROOT / "book"
+NOTEBOOKS = sorted((BOOK / "chapters").glob("*.ipynb"))
+
+
+def load(path):
+    spec = importlib.util.spec_from_file_location(Path(path).stem, ROOT / path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+theorems = load("book/_ext/theorems.py")
+every_chapter = pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def page(name):
+    return (BOOK / name).read_text(encoding="utf-8")
+
+
+@every_chapter
+def test_the_list_of_theorems_has_every_statement_of_the_chapter(notebook):
+    source = notebook.with_suffix(".md").read_text(encoding="utf-8")
+    opened = re.findall(r"^:::+\{prf:(?!proof)\w+\}", source, re.MULTILINE)
+    lines = theorems.as_markdown([notebook])
+    assert sum(line.startswith("- {prf:ref}") for line in lines) == len(opened)
+
+
+def test_the_page_of_theorems_is_that_list():
+    assert "{theorems}" in page("theorems.md")
+
+
+@every_chapter
+def test_every_statement_is_proved_or_says_that_it_is_not(notebook):
+    for statement in theorems.statements(notebook):
+        if not statement.proved and statement.kind not in ("definition", "corollary", "remark"):
+            source = notebook.with_suffix(".md").read_text(encoding="utf-8")
+            after = source[source.index(f":label: {statement.label}") :][:2000]
+            assert "without proof" in after, statement.title
+
+
+def write(folder, *cells):
+    path = folder / "01_x.ipynb"
+    cells = [{"cell_type": "markdown", "source": cell} for cell in cells]
+    path.write_text(json.dumps({"cells": cells}))
+    return path
+
+
+def test_a_statement_without_a_label_is_refused(tmp_path):
+    notebook = write(tmp_path, "# X", ":::{prf:lemma} Small\nTrue.\n:::")
+    with pytest.raises(ValueError, match="Small"):
+        theorems.statements(notebook)
+
+
+def test_a_proof_belongs_to_the_statement_before_it(tmp_path):
+    lemma = ":::{prf:lemma} Small\n:label: lem-s\n\nTrue.\n:::"
+    theorem = ":::{prf:theorem} Large\n:label: thm-l\n\nTrue.\n:::"
+    proof = ":::{prf:proof}\nClear.\n:::"
+    notebook = write(tmp_path, "# X", f"{lemma}\n\n{theorem}", proof)
+    found = theorems.statements(notebook)
+    assert [(s.label, s.proved) for s in found] == [("lem-s", False), ("thm-l", True)]
+    assert theorems.as_markdown([notebook])[0] == "**[1. X](chapters/01_x.ipynb)**"
