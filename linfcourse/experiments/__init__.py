@@ -28,6 +28,7 @@ NAMES = (
     "rotated_resnet",
     "rotation_scopes",
     "blockwise_quadratic",
+    "blockwise_ladder",
     "linear_path",
     "frank_wolfe_norms",
     "constrained_rulers",

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from linfcourse.experiments import blockwise_ladder as experiment
+from linfcourse.experiments import on_edge_of_grid
 from linfcourse.partitions import adam_mini
-from linfcourse.records import Record, Trial
+from linfcourse.records import Record, Trial, decode, encode
 
 CONFIG = experiment.PRESETS["cpu"]
 TINY = {
@@ -156,6 +157,8 @@ def test_every_claim_holds_on_a_record_made_as_it_says():
         ("finer_is_better", {"per_tensor": 2.52}, {}),
         ("bound_orders", {"per_tensor": 2.52}, {}),
         ("bound_orders", {}, {"whole": 10}),
+        ("bound_orders_at_the_start", {"sorted": 2.6}, {}),
+        ("bound_orders_at_the_start", {}, {"coordinatewise": 1000}),
         ("finer_is_smoother", {}, {"coordinatewise": 1000}),
         ("finer_is_smoother_for_adasgd", {}, {"per_tensor": 1000}),
         ("adam_is_smoother", {}, {"whole": 10}),
@@ -173,6 +176,11 @@ def test_each_claim_fails_on_a_record_that_says_otherwise(claim, losses, bounds)
 def test_brackets_that_overlap_predict_nothing():
     close = {**BOUNDS, "coordinatewise": 0.95 * BOUNDS["adam_mini"]}
     assert status(synthetic(LOSSES, close), "finer_is_smoother") == "inconclusive"
+
+
+def test_brackets_that_all_overlap_leave_the_prediction_open():
+    level = dict.fromkeys(BOUNDS, 100)
+    assert status(synthetic(LOSSES, level), "bound_orders") == "inconclusive"
 
 
 def test_a_broken_adam_mini_flips_the_claims(monkeypatch):
@@ -204,3 +212,16 @@ def test_the_claims_do_not_hold_when_second_moments_are_never_shared(monkeypatch
         lambda params, lr, betas, partition: optimizer(params, lr=lr, betas=betas),
     )
     assert status(experiment.run(config), "finer_is_better") == "inconclusive"
+
+
+def test_the_record_chose_every_learning_rate_inside_the_grid():
+    record = experiment.recorded("cpu")
+    for partition in record.values("partition"):
+        assert not on_edge_of_grid(record, kind="training", partition=partition), partition
+
+
+def test_the_record_is_of_the_preset_and_has_five_seeds():
+    record = experiment.recorded("cpu")
+    assert record.config == decode(encode(asdict(CONFIG)))
+    assert record.values("seed")[:3] == [0, 1, 2]
+    assert sorted({t.setting["seed"] for t in record.select(kind="training")}) == [0, 1, 2, 3, 4]
