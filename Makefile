@@ -20,7 +20,7 @@ export OMP_NUM_THREADS := 1
 unexport PYTHONPATH VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help install book pdf read test lint chapters records claims bench clean
+.PHONY: help install book pdf read test lint chapters records claims colab bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -79,6 +79,9 @@ records: $(STAMP) ## run every experiment and write its record (SCALE=cpu, gpu o
 
 claims: $(STAMP) ## judge the records again and write the book's table of claims
 	$(PY) -m linfcourse.cli claims --markdown > book/claims_table.md
+
+colab: $(STAMP) ## run every chapter in a clean environment with Colab's versions
+	$(PY) tools/colab_contract.py
 
 bench: $(STAMP) ## measure speed and accuracy against named peers
 	$(PY) -m benchmarks

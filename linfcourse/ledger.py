@@ -99,20 +99,26 @@ def findings_to_markdown(entries: Sequence[Entry]) -> str:
 
 
 def to_markdown(entries: Sequence[Entry]) -> str:
-    """The ledger as rows of a Markdown table, for the book's page of claims."""
+    """The ledger as rows of a Markdown table, for the book's page of claims.
+
+    The first row of each chapter carries the anchor `claims-of-N`, which the chapter links to.
+    """
     rows = [
         "| Claim | Stated in | Verdict | Seeds | Scale | Chapter |",
         "|:--|:--|:--|--:|:--|:--|",
     ]
+    anchored = set()
     for entry in entries:
         verdict = entry.verdict
         mark = _MARKS[verdict.status] if verdict else "no record yet"
+        number = entry.claim.chapter.split("_")[0].lstrip("0")
+        anchor = "" if number in anchored else f'<span id="claims-of-{number}"></span>'
+        anchored.add(number)
         because = f" {_cell(verdict.reason)}." if verdict else ""
         rows.append(
-            f"| {_cell(entry.claim.statement)} | {_cell(entry.claim.source)} | "
+            f"| {anchor}{_cell(entry.claim.statement)} | {_cell(entry.claim.source)} | "
             f"**{mark}.**{because} | {entry.seeds or '–'} | `{entry.scale}` | "
-            f"[{entry.claim.chapter.split('_')[0].lstrip('0')}]"
-            f"(chapters/{entry.claim.chapter}.ipynb) |"
+            f"[{number}](chapters/{entry.claim.chapter}.ipynb) |"
         )
     return "\n".join(rows) + "\n"
 

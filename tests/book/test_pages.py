@@ -71,6 +71,31 @@ def test_the_book_opens_from_a_folder_without_a_server(browser):
 
 
 @pytest.mark.book
+@pytest.mark.parametrize("way", ["server", "folder"])
+def test_search_finds_a_chapter_without_a_network(browser, way):
+    require(PAGES, "the book is not built: run `make book` first")
+    with served(BOOK) as home:
+        home = home if way == "server" else BOOK.as_uri() + "/"
+        with watched_page(browser, home) as page:
+            page.goto(home + "search.html?q=quadratic+rotated")
+            page.wait_for_selector("#search-results li a")
+            found = page.locator("#search-results li a").all_inner_texts()
+            assert any("Rotating a quadratic" in title for title in found), found
+            if way == "server":  # from a folder a browser does not let the excerpts be read
+                assert page.faults == []
+
+
+@pytest.mark.book
+def test_a_chapter_links_to_its_own_claims(book):
+    page = "book/chapters/06_rotating_a_quadratic.html"
+    assert faults_of(book, book.home + page) == []
+    book.click(".chapter-claims a")
+    book.wait_for_url("**/claims.html#claims-of-6")
+    row = book.locator("tr", has=book.locator("#claims-of-6"))
+    assert row.locator("a").last.get_attribute("href").endswith("06_rotating_a_quadratic.html")
+
+
+@pytest.mark.book
 def test_formulas_are_set_in_their_own_fonts(book):
     assert faults_of(book, book.home + "book/notation.html") == []
     loaded = book.evaluate(
