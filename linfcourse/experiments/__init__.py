@@ -33,6 +33,9 @@ NAMES = (
     "frank_wolfe_norms",
     "constrained_rulers",
     "learned_basis",
+    "heavy_tails",
+    "block_spectra",
+    "gradient_heterogeneity",
 )
 
 

@@ -32,6 +32,8 @@ class GPTConfig:
         bias: whether linear layers and LayerNorms have biases (GPT-2 does, we do not).
         dropout: probability with which an activation is zeroed in training, in [0, 1).
         tie_weights: use the token embedding also as the output layer.
+        norm_first: normalise what each layer reads, as GPT-2 does (Pre-LN), and the final result.
+            False normalises the sum after each layer, as the first transformers did (Post-LN).
 
     Raises:
         TypeError, ValueError: a size that is not a positive integer, or that does not fit.
@@ -48,6 +50,7 @@ class GPTConfig:
     bias: bool = False
     dropout: float = 0.0
     tie_weights: bool = True
+    norm_first: bool = True
 
     def __post_init__(self) -> None:
         for name in ("vocab_size", "context", "n_layer", "n_head", "width"):
@@ -56,7 +59,7 @@ class GPTConfig:
                 raise TypeError(f"{name} must be an integer, got {size!r}")
             if size < 1:
                 raise ValueError(f"{name} must be at least 1, got {size}")
-        for name in ("bias", "tie_weights"):
+        for name in ("bias", "tie_weights", "norm_first"):
             if not isinstance(getattr(self, name), bool):
                 raise TypeError(f"{name} must be True or False, got {getattr(self, name)!r}")
         if self.width % self.n_head:
@@ -144,19 +147,25 @@ class MLP(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention, then the MLP; each reads a normalised copy and adds to the residual stream."""
+    """Attention, then the MLP; each reads a normalised copy and adds to the residual stream.
+
+    With Post-LN each reads the residual stream itself, which is normalised after the addition.
+    """
 
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
+        self.norm_first = config.norm_first
         self.norm1 = nn.LayerNorm(config.width, bias=config.bias)
         self.attention = CausalSelfAttention(config)
         self.norm2 = nn.LayerNorm(config.width, bias=config.bias)
         self.mlp = MLP(config)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x + self.attention(self.norm1(x))
-        x = x + self.mlp(self.norm2(x))
-        return x
+        if self.norm_first:
+            x = x + self.attention(self.norm1(x))
+            return x + self.mlp(self.norm2(x))
+        x = self.norm1(x + self.attention(x))
+        return self.norm2(x + self.mlp(x))
 
 
 class GPT(nn.Module):
@@ -186,7 +195,9 @@ class GPT(nn.Module):
         self.token = nn.Embedding(config.vocab_size, config.width)
         self.position = nn.Embedding(config.context, config.width)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layer))
-        self.norm = nn.LayerNorm(config.width, bias=config.bias)
+        self.norm = (
+            nn.LayerNorm(config.width, bias=config.bias) if config.norm_first else nn.Identity()
+        )
         self.head = nn.Linear(config.width, config.vocab_size, bias=False)
         if config.tie_weights:
             self.head.weight = self.token.weight

@@ -22,15 +22,19 @@ def tokens(B=3, T=8, V=11, seed=1):
     return torch.randint(V, (B, T), generator=torch.Generator().manual_seed(seed))
 
 
+@pytest.mark.parametrize("norm_first", [True, False])
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("n_head", [1, 2, 4])
-def test_block_equals_torchs_transformer_layer(n_head, bias):
+def test_block_equals_torchs_transformer_layer(n_head, bias, norm_first):
     torch.manual_seed(0)
     C = 16
-    block = Block(GPTConfig(vocab_size=5, context=9, n_head=n_head, width=C, bias=bias)).double()
+    config = GPTConfig(
+        vocab_size=5, context=9, n_head=n_head, width=C, bias=bias, norm_first=norm_first
+    )
+    block = Block(config).double()
     theirs = nn.TransformerEncoderLayer(
-        C, n_head, 4 * C, dropout=0.0, activation="gelu", batch_first=True, norm_first=True,
-        bias=bias, dtype=torch.float64,
+        C, n_head, 4 * C, dropout=0.0, activation="gelu", batch_first=True,
+        norm_first=norm_first, bias=bias, dtype=torch.float64,
     )  # fmt: skip
     names = {
         "self_attn.in_proj_": block.attention.qkv,
@@ -91,6 +95,13 @@ def test_number_of_parameters(bias, tie_weights):
     model = small(bias=bias, tie_weights=tie_weights)
     assert sum(p.numel() for p in model.parameters()) == expected
     assert (model.head.weight is model.token.weight) == tie_weights
+
+
+def test_post_ln_has_no_last_layer_norm_and_the_same_other_weights():
+    pre, post = small(), small(norm_first=False)
+    ours = dict(post.named_parameters())
+    assert {n for n, _ in pre.named_parameters()} - set(ours) == {"norm.weight"}
+    assert all(torch.equal(p, ours[n]) for n, p in pre.named_parameters() if n in ours)
 
 
 def test_gpt2_has_its_124_million_parameters():
@@ -275,6 +286,7 @@ def test_compiles_to_a_graph_and_traces():
         ({"dropout": "none"}, TypeError, "dropout"),
         ({"bias": 1}, TypeError, "bias"),
         ({"tie_weights": None}, TypeError, "tie_weights"),
+        ({"norm_first": "yes"}, TypeError, "norm_first"),
     ],
 )
 def test_config_refuses_what_does_not_fit(changes, error, named):
