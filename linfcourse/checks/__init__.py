@@ -13,6 +13,7 @@ from linfcourse.checks import (  # noqa: F401  (registers their exercises)
     chapter_10,
     chapter_12,
     chapter_17,
+    chapter_15,
 )
 from linfcourse.checks.check import CheckResult, check, exercises
 
