@@ -36,6 +36,7 @@ NAMES = (
     "heavy_tails",
     "block_spectra",
     "gradient_heterogeneity",
+    "margins",
 )
 
 
