@@ -14,6 +14,7 @@ from linfcourse.checks import (  # noqa: F401  (registers their exercises)
     chapter_12,
     chapter_17,
     chapter_15,
+    chapter_16,
 )
 from linfcourse.checks.check import CheckResult, check, exercises
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from linfcourse.experiments.experiment import Experiment
 from linfcourse.experiments.margins_problem import largest_margin, make_margins, margin
-from linfcourse.experiments.margins_results import CLAIMS, draw_paths, draw_smoothed, draw_table
+from linfcourse.experiments.margins_results import CLAIMS, draw_smoothed, draw_table
 from linfcourse.norms import L2, LInf, Spectral
 from linfcourse.optim import Adam, SteepestDescent
 
@@ -27,7 +27,6 @@ __all__ = [
     "NORMS",
     "PRESETS",
     "Config",
-    "draw_paths",
     "draw_smoothed",
     "draw_table",
     "recorded",

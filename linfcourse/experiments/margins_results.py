@@ -60,22 +60,6 @@ def draw_table(record: Record) -> Figure:
     return figure
 
 
-def draw_paths(record: Record) -> Figure:
-    """How far each method is from the largest margin of its own norm (Adam: ℓ∞), as it goes."""
-    figure, ax = plt.subplots()
-    for method in record.config["methods"]:
-        norm = "linf" if method == "adam" else method
-        best = at_best_lr(record, norm, method=method)
-        curves = [[max(s, 1e-4) for s in trial.result["shortfall"][norm]] for trial in best]
-        label = f"{METHOD_NAMES[method]}, {NORM_NAMES[norm]}"
-        plot_band(ax, record.config["marks"], curves, label=label, ms=5, **_STYLES[method])
-    ax.set(xscale="log", yscale="log", xlabel="step", ylabel="1 − margin / largest margin")
-    for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_formatter("{x:g}")
-    label_lines(ax)
-    return figure
-
-
 def draw_smoothed(record: Record) -> Figure:
     """Smoothed sign descent: its ℓ∞ and its ℓ2 margin while the loss falls, for some ε."""
     epsilons, levels = record.config["epsilons"], record.config["levels"]
