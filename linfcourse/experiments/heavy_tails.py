@@ -16,6 +16,7 @@ import matplotlib.pyplot as plt
 import numpy
 import torch
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 from torch import Tensor
 
 from linfcourse.experiments.experiment import Experiment, at_best_lr
@@ -166,26 +167,11 @@ def draw_halving(record: Record) -> Figure:
     ax.set(xscale="log", yscale="log", ylabel="steps until half is learned")
     ax.set_xlabel("frequency of the class (rare classes to the right)")
     ax.invert_xaxis()
-    ax.yaxis.set_major_formatter("{x:g}")
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_locator(NullLocator())
     label_lines(ax)
-    return figure
-
-
-def draw_left(record: Record) -> Figure:
-    """The share of the first loss that each octave of classes has left, Zipf and equal."""
-    frequencies = record.values("frequencies")
-    figure, axes = plt.subplots(1, len(frequencies), figsize=(6.8, 3.4), sharey=True, squeeze=False)
-    ranks = [2**j for j in range(record.config["octaves"])]
-    titles = {"zipf": "Zipf's frequencies", "equal": "equal frequencies"}
-    for ax, kind in zip(axes[0], frequencies, strict=True):
-        for method in record.values("method"):
-            curves = [t.result["left"] for t in at_best_lr(record, frequencies=kind, method=method)]
-            plot_band(ax, ranks, curves, label=METHODS[method].label, **style_of(method))
-        ax.set(xscale="log", xlabel="rank of the class", title=titles[kind])
-        ax.xaxis.set_major_formatter("{x:g}")
-    axes[0, 0].set_ylabel("share of the loss left")
-    label_lines(axes[0, -1])
-    figure.tight_layout()
     return figure
 
 
