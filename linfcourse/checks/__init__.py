@@ -12,9 +12,9 @@ from linfcourse.checks import (  # noqa: F401  (registers their exercises)
     chapter_09,
     chapter_10,
     chapter_12,
-    chapter_17,
     chapter_15,
     chapter_16,
+    chapter_17,
 )
 from linfcourse.checks.check import CheckResult, check, exercises
 

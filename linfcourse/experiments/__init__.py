@@ -31,12 +31,11 @@ NAMES = (
     "blockwise_ladder",
     "linear_path",
     "frank_wolfe_norms",
-    "constrained_rulers",
-    "learned_basis",
     "heavy_tails",
     "block_spectra",
     "gradient_heterogeneity",
-    "margins",
+    "constrained_rulers",
+    "learned_basis",
 )
 
 

@@ -188,17 +188,18 @@ def _judge_behind(record: Record) -> Verdict:
 
 def _judge_predicts(record: Record) -> Verdict:
     deals = record.config["deals"]
-    return all_of(
-        {
-            f"{a:g} to {b:g}": compare(
-                leads(record, b),
-                leads(record, a),
-                (f"deal {b:g}", f"deal {a:g}"),
-                "Adam's lead in powers of ten,",
-            )
-            for a, b in itertools.pairwise(deals)
-        }
+    verdicts = {
+        f"{a:g} to {b:g}": compare(leads(record, b), leads(record, a), (f"{b:g}", f"{a:g}"), "lead")
+        for a, b in itertools.pairwise(deals)
+    }
+    verdict = all_of(verdicts)
+    held = [v.status for v in verdicts.values()].count("holds")
+    means = ", ".join(f"{interval(leads(record, deal))[0]:.2f}" for deal in deals)
+    text = (
+        f"from unlike to like, Adam's lead in powers of ten is {means}: a fall in {held} of "
+        f"{len(verdicts)} steps, over {len(record.values('seed'))} seeds"
     )
+    return Verdict(verdict.status, text, verdict.figures)
 
 
 def _judge_blind(record: Record) -> Verdict:

@@ -18,6 +18,7 @@ from linfcourse.data import shakespeare
 from linfcourse.experiments.experiment import Experiment, at_best_lr
 from linfcourse.experiments.judging import Claim, Verdict, compare
 from linfcourse.experiments.methods import make_optimizer
+from linfcourse.figures import INK
 from linfcourse.models import GPT, GPTConfig
 from linfcourse.records import Record
 from linfcourse.training import train, warmup_cosine
@@ -171,33 +172,30 @@ def harm(record: Record, method: str) -> list[float]:
 
 
 _KINDS = (
-    ("token and position", ("token", "position"), "o", "#0060a0"),
-    ("Q and K", ("qkvq", "qkvk"), "s", "#b04a00"),
-    ("V and output", ("qkvv", "attention.proj"), "^", "#00734f"),
+    ("token,\nposition", ("token", "position"), "o", "#0060a0"),
+    ("Q, K", ("qkvq", "qkvk"), "s", "#b04a00"),
+    ("V, output", ("qkvv", "attention.proj"), "^", "#00734f"),
     ("MLP", ("mlp.up", "mlp.proj"), "D", "#a03c78"),
     ("head", ("head",), "X", "#444444"),
 )
 
 
 def draw_sizes(record: Record) -> Figure:
-    """The size of each matrix' gradient before the first step, one row for each kind."""
-    figure, ax = plt.subplots(figsize=(6.4, 3.6))
-    ticks, places = [], []
-    for row, (kind, endings, marker, color) in enumerate(_KINDS):
-        for side, norm in enumerate(("pre", "post")):
-            place = row + 0.35 * side
-            trial = record.select(norm=norm)[0]
-            sizes = [v for k, v in trial.result["sizes"].items() if k.endswith(endings)]
-            ax.plot(
-                sizes, [place] * len(sizes), marker, color=color, ms=6,
-                mfc=color if side else "none", ls="none", alpha=0.8,
-            )  # fmt: skip
-            ticks.append(f"{kind}, {TITLES[norm]}")
-            places.append(place)
+    """The size of each matrix' gradient before the first step, a row of each model for a kind."""
+    figure, ax = plt.subplots()
+    for side, norm in enumerate(TITLES):
+        sizes = record.select(norm=norm)[0].result["sizes"]
+        for row, (_, endings, marker, color) in enumerate(_KINDS):
+            found = [size for name, size in sizes.items() if name.endswith(endings)]
+            fill = color if side else "none"
+            ax.plot(found, [row - 0.17 + 0.34 * side] * len(found), marker, color=color, mfc=fill)
+        fill = INK if side else "none"
+        ax.plot([], [], "o", color=INK, mfc=fill, label=TITLES[norm])
     ax.set(xscale="log", xlabel="root mean square of the gradient")
-    ax.set_yticks(places, ticks)
-    ax.tick_params(axis="y", labelsize=10)
+    ax.set_yticks(range(len(_KINDS)), [kind for kind, *_ in _KINDS])
+    ax.minorticks_off()
     ax.invert_yaxis()
+    ax.legend(loc="lower left")
     return figure
 
 
