@@ -60,7 +60,7 @@ class Config:
     samples: int = 20
     decades: float = 1.0
     methods: tuple[str, ...] = ("l2", "linf", "spectral", "adam")
-    lrs: tuple[float, ...] = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+    lrs: tuple[float, ...] = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
     marks: tuple[int, ...] = (10, 30, 100, 300, 1000, 3000, 5000)
     betas: tuple[float, float] = (0.9, 0.95)
     epsilons: tuple[float, ...] = (1e-12, 1e-8, 1e-6, 1e-4, 1e-2, 1.0)
