@@ -6,6 +6,7 @@ from linfcourse.hessian.estimate import Estimate
 from linfcourse.hessian.norm_11 import norm_11
 from linfcourse.hessian.operator import HessianOperator
 from linfcourse.hessian.r_med import r_med
+from linfcourse.hessian.screened import ScreenedRatio, screened_r_med
 from linfcourse.hessian.spectral import spectral_norm
 from linfcourse.hessian.symmetric import DenseOperator, RotatedOperator, SymmetricOperator
 
@@ -15,10 +16,12 @@ __all__ = [
     "Estimate",
     "HessianOperator",
     "RotatedOperator",
+    "ScreenedRatio",
     "SymmetricOperator",
     "blockwise_norm",
     "diagonal",
     "norm_11",
     "r_med",
+    "screened_r_med",
     "spectral_norm",
 ]
