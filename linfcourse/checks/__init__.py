@@ -11,6 +11,7 @@ from linfcourse.checks import (  # noqa: F401  (registers their exercises)
     chapter_08,
     chapter_09,
     chapter_10,
+    chapter_11,
     chapter_12,
     chapter_15,
     chapter_16,

@@ -32,8 +32,8 @@ class Config:
         levels: training losses, descending, at which R_med is measured.
         switch_at: one of the levels.
         seeds: each seeds the initial weights and the batches.
-        exact_seeds: for these the whole diagonal is computed too, at the last level of the pure
-            runs, and Hutchinson's estimate of it with `hutchinson` numbers of probes.
+        exact_seeds, exact_methods: for these the whole diagonal is computed too, at the last level,
+            and Hutchinson's estimate of it with `hutchinson` numbers of probes.
         n_layer, n_head, width, context, batch: the GPT and its batches.
         warmup: steps of linear warm-up, after which the learning rate is constant; anew after a
             switch.
@@ -60,21 +60,22 @@ class Config:
     switch_at: float = 2.5
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     exact_seeds: tuple[int, ...] = (0,)
-    hutchinson: tuple[int, ...] = (4, 16, 64, 256, 1024)
+    exact_methods: tuple[str, ...] = ("adam", "sgd")
+    hutchinson: tuple[int, ...] = (4, 16, 64, 256)
     n_layer: int = 2
     n_head: int = 2
     width: int = 16
     context: int = 16
     batch: int = 32
     warmup: int = 40
-    steps: int = 2000
+    steps: int = 1200
     betas: tuple[float, float] = (0.9, 0.99)
     check_every: int = 10
     check_batch: int = 128
     hessian_batch: int = 64
     probes: int = 64
-    candidates: int = 12
-    sample: int = 40
+    candidates: int = 10
+    sample: int = 32
 
 
 PRESETS = {
@@ -215,7 +216,8 @@ def run_trial(config: Config, device: torch.device, seed: int, method: str, lr: 
         for name, top, middle in zip(sizes, found.largest, found.median, strict=True):
             largest.setdefault(name, []).append(top.item())
             median.setdefault(name, []).append(middle.item())
-        if level == config.levels[-1] and seed in config.exact_seeds and not switched:
+        exactly = seed in config.exact_seeds and method in config.exact_methods
+        if exactly and level == config.levels[-1]:
             exact = compare_estimates(config, op, sizes, generator)
     reached = steps[-1] if len(steps) == len(config.levels) else math.inf
     return {

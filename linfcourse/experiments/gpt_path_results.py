@@ -127,7 +127,7 @@ def draw_bias(record: Record) -> Figure:
     figure, axes = plt.subplots(1, 3, figsize=(6.8, 3.3), sharey=True)
     probes = record.config["hutchinson"]
     titles = ("maximum", "median", "their ratio")
-    for method in ("adam", "sgd"):
+    for method in record.config["exact_methods"]:
         found = estimates(record, method)
         ends = {
             k: [numpy.array(v[what]) for what in ("largest", "median")] for k, v in found.items()
@@ -144,7 +144,7 @@ def draw_bias(record: Record) -> Figure:
         ax.axhline(1, color=INK, lw=1)
         ax.set(xscale="log", yscale="log", title=title, xlabel="probes")
         _plain_ticks(ax.yaxis)
-        ax.set_xticks(probes[::2], [str(k) for k in probes[::2]])
+        ax.set_xticks(probes, [str(k) for k in probes])
         ax.minorticks_off()
     axes[0].set_ylabel("estimate / exact")
     figure.tight_layout()
@@ -204,7 +204,7 @@ def _judge_layers(record: Record) -> Verdict:
 def _judge_screening(record: Record) -> Verdict:
     """Screened and confirmed: within a factor of 1.25 of exact, on the mean over the layers?"""
     errors = {}
-    for method in record.config["methods"]:
+    for method in record.config["exact_methods"]:
         found, probes = estimates(record, method), str(record.config["probes"])
         run = next(t for t in record.select(method=method) if t.result["exact"]).result
         exact = numpy.log(found["0"]["largest"]) - numpy.log(found["0"]["median"])
