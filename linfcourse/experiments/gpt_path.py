@@ -12,11 +12,32 @@ from torch import Tensor
 from linfcourse.data import shakespeare
 from linfcourse.experiments import first_look
 from linfcourse.experiments.experiment import Experiment
-from linfcourse.experiments.gpt_path_results import CLAIMS
+from linfcourse.experiments.gpt_path_results import (
+    CLAIMS,
+    LABELS,
+    draw_bias,
+    draw_layers,
+    draw_levels,
+    draw_switches,
+    mean_log_ratios,
+)
 from linfcourse.experiments.methods import make_optimizer
 from linfcourse.hessian import HessianOperator, diagonal, screened_r_med
 from linfcourse.hessian.r_med import _median
 from linfcourse.models import GPT
+
+__all__ = [
+    "CLAIMS",
+    "EXPERIMENT",
+    "LABELS",
+    "PRESETS",
+    "Config",
+    "draw_bias",
+    "draw_layers",
+    "draw_levels",
+    "draw_switches",
+    "mean_log_ratios",
+]
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,28 @@ from dataclasses import dataclass
 import torch
 
 from linfcourse.experiments.experiment import Experiment
-from linfcourse.experiments.linear_path_results import CLAIMS
+from linfcourse.experiments.linear_path_results import (
+    CLAIMS,
+    draw_prediction,
+    draw_ratios,
+    draw_sweep,
+    ratios,
+)
 from linfcourse.experiments.linear_path_theory import growing_mode, ratio_from_start
 from linfcourse.experiments.methods import make_optimizer
 from linfcourse.hessian import r_med
 from linfcourse.models import TwoLayerLinear, two_layer_linear_problem
+
+__all__ = [
+    "CLAIMS",
+    "EXPERIMENT",
+    "PRESETS",
+    "Config",
+    "draw_prediction",
+    "draw_ratios",
+    "draw_sweep",
+    "ratios",
+]
 
 
 @dataclass(frozen=True)

@@ -95,7 +95,8 @@ def record_of(adam=20.0, sgd=40.0, rotated=40.0, adam_sgd=40.0, sgd_adam=20.0, l
     and a little different on each of three seeds."""
     config = {
         "methods": ["adam", "sgd", "rotated_adam"], "levels": [2.5, 2.4], "probes": 8,
-        "exact_methods": ["adam", "sgd"], "measured": [["adam", 0.1], ["sgd", 0.1], ["rotated_adam", 0.1]],
+        "exact_methods": ["adam", "sgd"],
+        "measured": [["adam", 0.1], ["sgd", 0.1], ["rotated_adam", 0.1]],
     }  # fmt: skip
     ratios = {
         "adam": adam, "sgd": sgd, "rotated_adam": rotated, "adam_then_sgd": adam_sgd,
