@@ -30,7 +30,6 @@ NAMES = (
     "blockwise_quadratic",
     "blockwise_ladder",
     "linear_path",
-    "gpt_path",
     "frank_wolfe_norms",
     "heavy_tails",
     "block_spectra",
