@@ -57,10 +57,13 @@ window.linfcourseExplorable ??= (() => {
         show(name, start);
       }
       // On paper: the figure as it stands on opening the page.
-      matchMedia("print").addEventListener("change", ({ matches }) => {
+      const onPaper = (paper) => {
         for (const [name, { start }] of Object.entries(controls))
-          show(name, matches ? start : Number(figure.querySelector(`[name="${name}"]`).value));
-      });
+          show(name, paper ? start : Number(figure.querySelector(`[name="${name}"]`).value));
+      };
+      addEventListener("beforeprint", () => onPaper(true));
+      addEventListener("afterprint", () => onPaper(false));
+      matchMedia("print").addEventListener("change", ({ matches }) => onPaper(matches));
       views.push({ id, views: drawn });
       figure.dataset.state = "drawn";
     } catch (error) {

@@ -26,6 +26,7 @@ COLAB = {
     "ipywidgets": "7.7.1",
     "matplotlib": "3.10.0",
     "tqdm": "4.67.1",
+    "altair": "5.5.0",
 }
 COLAB_PYTHON = "3.12"
 
