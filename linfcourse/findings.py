@@ -142,8 +142,16 @@ PAPERS = (
             Finding(
                 "With full batches and any non-increasing learning rate of divergent sum, AdamW, "
                 "if it converges, converges to a KKT point of the loss on ‖x‖∞ ≤ 1/λ.",
-                remark="Chapter 13 proves the core of it and tests it, chapter 14 on a language "
-                "model.",
+                (
+                    "adamw_language_model.into_the_box",
+                    "adamw_language_model.short_memory",
+                    "adamw_language_model.adam_leaves",
+                    "adamw_language_model.large_beta1_overshoots",
+                    "adamw_language_model.kkt_residual",
+                    "adamw_language_model.decay_to_zero",
+                ),
+                "Chapter 13 proves the core of it and tests it; chapter 14 looks at a language "
+                "model, on which a constant learning rate does not converge.",
             ),
             Finding(
                 "Adam can be seen as a smoothed SignGD, which is normalised steepest descent in "

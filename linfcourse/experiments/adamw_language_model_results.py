@@ -74,7 +74,7 @@ def _per_seed(
 def _below(values: Sequence[float], limit: float, what: str) -> Verdict:
     """Is the mean over the seeds at most the limit?"""
     mean, low, high = interval(values)
-    reason = f"{what}: {mean:.3g} [{low:.3g}, {high:.3g}] over {len(values)} seeds, limit {limit:g}"
+    reason = f"{what}: {mean:.4g} [{low:.4g}, {high:.4g}] over {len(values)} seeds, limit {limit:g}"
     status = "holds" if high <= limit else "fails" if low > limit else "inconclusive"
     return Verdict(status, reason, {what: list(values)})
 
@@ -157,7 +157,7 @@ CLAIMS = (
     ),
     Claim(
         "adamw_language_model.memory",
-        "At the same λ, the weights end farther outside the box with β₂ = 0.999 than with 0.99.",
+        "At the same λ, the weights are farther outside the box with β₂ = 0.999 than with 0.99.",
         "this course, asked after a first run",
         _CHAPTER,
         judge_memory,
@@ -171,7 +171,8 @@ CLAIMS = (
     ),
     Claim(
         "adamw_language_model.large_beta1_overshoots",
-        "With β₁ > β₂, which the theorem excludes, AdamW's weights end outside the box.",
+        "With β₁ > β₂, which the theorem excludes, AdamW's weights are outside the box even late "
+        "in the run.",
         "this course: is the condition needed here?",
         _CHAPTER,
         judge_large_beta1,
