@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from linfcourse import experiments
+
 ROOT = Path(__file__).parents[2]
 BOOK = ROOT / "book"
 NOTEBOOKS = sorted((BOOK / "chapters").glob("*.ipynb"))
@@ -69,3 +71,37 @@ def test_a_proof_belongs_to_the_statement_before_it(tmp_path):
     found = theorems.statements(notebook)
     assert [(s.label, s.proved) for s in found] == [("lem-s", False), ("thm-l", True)]
     assert theorems.as_markdown([notebook])[0] == "**[1. X](chapters/01_x.ipynb)**"
+
+
+# The works that the course stands next to, each of which the reading page has a sentence on.
+WORKS = """
+    xie2024adam jiang2022adaptive xie2024implicit kunstner2024heavy tomihari2025gradient
+    zhang2024why zhang2024adammini zhang2024separable tsilivis2025flavors wang2024mirror
+    dong2024lion chen2023lionk zhang2025rotation vyas2024soap gupta2018shampoo jordan2024muon pethick2025scion
+    song2024tiny cattaneo2023implicit zhao2024deconstructing ma2025swan mohamadi2024grok
+""".split()
+
+
+@pytest.mark.parametrize("key", WORKS)
+def test_the_reading_page_has_a_sentence_on_every_neighbour(key):
+    assert f"`{key}`" in page("further_reading.md")
+    assert f"{{{key}," in page("references.bib")
+
+
+def test_the_claims_that_the_reading_page_names_exist():
+    known = {c.id for name in experiments.NAMES for c in experiments.get(name).claims}
+    named = set(re.findall(r"(?<!\})`(\w+\.\w+)`", page("further_reading.md")))
+    assert len(named) > 10
+    assert named <= known
+
+
+def test_a_term_of_the_glossary_is_explained_once_in_one_sentence():
+    terms, explained = [], []
+    for block in re.findall(r":::\{glossary\}\n(.*?)\n:::", page("glossary.md"), re.DOTALL):
+        for entry in block.split("\n\n"):
+            *names, text = entry.splitlines()
+            assert names and text.startswith("  ") and text.endswith("."), entry
+            terms += names
+            explained.append(text)
+    assert len(terms) == len(set(terms)) > 50
+    assert all(". " not in text.split(" chapter")[0] for text in explained)
