@@ -78,7 +78,8 @@ WORKS = """
     xie2024adam jiang2022adaptive xie2024implicit kunstner2024heavy tomihari2025gradient
     zhang2024why zhang2024adammini zhang2024separable tsilivis2025flavors wang2024mirror
     dong2024lion chen2023lionk zhang2025rotation vyas2024soap gupta2018shampoo jordan2024muon
-    pethick2025scion song2024tiny cattaneo2023implicit zhao2024deconstructing ma2025swan mohamadi2024grok
+    pethick2025scion song2024tiny cattaneo2023implicit zhao2024deconstructing ma2025swan
+    mohamadi2024grok
 """.split()
 
 
