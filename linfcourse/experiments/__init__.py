@@ -23,6 +23,7 @@ NAMES = (
     "estimators",
     "invariances",
     "rotated_quadratic",
+    "turned_baseline",
     "rotation_quality",
     "rotated_gpt",
     "rotated_resnet",
