@@ -35,6 +35,7 @@ NAMES = (
     "heavy_tails",
     "block_spectra",
     "gradient_heterogeneity",
+    "margins",
     "constrained_rulers",
     "learned_basis",
 )
