@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable
 
 import matplotlib.pyplot as plt
+import numpy
 from matplotlib.figure import Figure
 
 from linfcourse.experiments.experiment import at_best_lr
@@ -64,7 +65,7 @@ def draw_smoothed(record: Record) -> Figure:
     """Smoothed sign descent: its ℓ∞ and its ℓ2 margin while the loss falls, for some ε."""
     epsilons, levels = record.config["epsilons"], record.config["levels"]
     figure, axes = plt.subplots(1, 2, figsize=(6.8, 3.5), sharey=True)
-    colors = plt.get_cmap("viridis")([i / len(epsilons) for i in range(len(epsilons))])
+    colors = plt.get_cmap("viridis")(numpy.linspace(0.0, 0.7, len(epsilons)))
     for ax, norm in zip(axes, ("linf", "l2"), strict=True):
         for epsilon, color in zip(epsilons, colors, strict=True):
             chosen = record.select(method="smoothed", epsilon=epsilon)
@@ -75,8 +76,8 @@ def draw_smoothed(record: Record) -> Figure:
         ax.invert_xaxis()
         ax.minorticks_off()
     axes[0].set_ylabel("share of the largest margin")
-    label_lines(axes[0], gap=13.0)
-    figure.tight_layout()
+    figure.subplots_adjust(wspace=0.55)
+    label_lines(axes[0])
     return figure
 
 
