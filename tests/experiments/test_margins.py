@@ -162,6 +162,8 @@ def test_a_descent_that_climbs_breaks_the_theorem(monkeypatch):
     # A learning rate for which the theorem promises a positive margin.
     result = experiment.run_trial(SHORT, CPU, seed=0, method="linf", lr=0.3)
     assert result["slack"] < 0
+    record = experiment.run(replace(SHORT, lrs=(0.3,)))
+    assert statuses(record)["theorem"] == "fails"
 
 
 def test_an_adam_with_one_second_moment_goes_where_gradient_descent_goes(monkeypatch):
