@@ -31,6 +31,7 @@ NAMES = (
     "blockwise_ladder",
     "linear_path",
     "frank_wolfe_norms",
+    "adamw_constrained",
     "adamw_language_model",
     "heavy_tails",
     "block_spectra",
