@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from linfcourse import experiments
 
@@ -151,3 +152,10 @@ def test_an_evening_is_an_evening_and_a_sitting_a_sitting():
     sittings = re.findall(r"^\d+\. .*$", PATHS["One week"], re.MULTILINE)
     assert len(sittings) == 6
     assert all(40 <= total(sitting) <= 90 for sitting in sittings)
+
+
+def test_the_title_page_has_the_parts_of_the_table_of_contents():
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+    captions = [part["caption"] for part in toc["parts"] if part["caption"].startswith("Part ")]
+    rows = re.findall(r"^\| ([IV]+)\. (.*?) \|", page("index.md"), re.MULTILINE)
+    assert captions == [f"Part {number}: {name}" for number, name in rows]
