@@ -1,5 +1,6 @@
 # `make` lists the targets. Each does all of its own set-up, from a fresh clone on.
 #   PYTHON=python3.12 make book      another interpreter for a new .venv (3.11 or newer)
+#   make grade SUBMISSIONS=folder ASSIGNMENT=2_adam ROSTER=canvas.csv
 #   LINFCOURSE_REPOSITORY=owner/name make book      with source, issue and Colab buttons
 
 PYTHON ?= python3
@@ -9,6 +10,7 @@ PORT ?= 8000
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
+CLASSROOM := $(VENV)/.classroom
 PAGE := _build/html/index.html
 
 SOURCES := $(sort $(wildcard book/chapters/*.md))
@@ -20,7 +22,7 @@ export OMP_NUM_THREADS := 1
 unexport PYTHONPATH VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help install book pdf read test lint chapters records claims colab bench clean
+.PHONY: help install book pdf read test lint chapters records claims colab bench assignments grade clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,7 +60,7 @@ lint: $(STAMP)
 
 # One pytest run: the chapters first (they are the longest), then unit tests, doctests and the
 # pages of the book in a browser.
-test: lint book ## everything that must hold
+test: lint book $(CLASSROOM) ## everything that must hold
 	$(PY) -m pytest book/chapters tests linfcourse --nbval-lax --nbval-current-env \
 	  -n 2 --dist loadfile --no-loadscope-reorder
 
@@ -85,6 +87,21 @@ colab: $(STAMP) ## run every chapter in a clean environment with Colab's version
 
 bench: $(STAMP) ## measure speed and accuracy against named peers
 	$(PY) -m benchmarks
+
+# otter-grader moves none of the pins, so it lives in the same .venv; only this needs it.
+$(CLASSROOM): $(STAMP)
+	$(PY) -m pip install --quiet -c constraints.txt -e '.[classroom]'
+	@touch $@
+
+assignments: $(CLASSROOM) ## make all assignments' versions and archives (ASSIGNMENT=2_adam: one)
+	$(PY) -m tools.make_assignments $(ASSIGNMENT)
+
+grade: $(CLASSROOM) ## grade a folder: make grade SUBMISSIONS=folder ASSIGNMENT=2_adam
+	@test -n "$(SUBMISSIONS)" -a -n "$(ASSIGNMENT)" || { \
+	  echo "Say what to grade: make grade SUBMISSIONS=folder ASSIGNMENT=2_adam"; exit 1; }
+	@test -f build/assignments/$(ASSIGNMENT)/autograder.zip || $(PY) -m tools.make_assignments $(ASSIGNMENT)
+	@$(PY) -m linfcourse.classroom grade build/assignments/$(ASSIGNMENT)/autograder.zip "$(SUBMISSIONS)" \
+	  --out grades/$(ASSIGNMENT) $(if $(ROSTER),--roster "$(ROSTER)")
 
 clean: ## remove what was built; .venv stays
 	rm -rf _build build dist .pytest_cache .ruff_cache

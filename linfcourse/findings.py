@@ -58,6 +58,8 @@ PAPERS = (
                     "rotated_gpt.adam_number_smaller",
                     "rotated_gpt.norm_grows",
                     "rotated_resnet.norm_grows",
+                    "blockwise_ladder.adam_is_smoother",
+                    "blockwise_ladder.adam_is_smoother_at_the_start",
                 ),
                 "Measured on a small GPT and a narrow ResNet; GPT-2 itself is in the presets of "
                 "chapter 7 and has not been run.",
@@ -89,6 +91,9 @@ PAPERS = (
                     "blockwise_quadratic.adam_loses_when_mixed",
                     "blockwise_quadratic.bound_orders",
                     "blockwise_quadratic.bound_orders_with_momentum",
+                    "blockwise_ladder.finer_is_smoother",
+                    "blockwise_ladder.finer_is_better",
+                    "blockwise_ladder.bound_orders",
                 ),
                 "Chapter 8 has the deterministic core with proof. That the bound orders the "
                 "partitions is more than the abstract says; it is what one would like to conclude.",
@@ -160,9 +165,14 @@ PAPERS = (
             ),
             Finding(
                 "Normalised steepest descent with weight decay is a Frank–Wolfe method.",
-                ("constrained_rulers.lion", "constrained_rulers.spectral"),
-                "The identity itself is algebra, checked to rounding in chapter 17; the claims "
-                "are about where it leads.",
+                (
+                    "frank_wolfe_norms.same_path",
+                    "frank_wolfe_norms.contraction",
+                    "frank_wolfe_norms.rate",
+                    "constrained_rulers.lion",
+                    "constrained_rulers.spectral",
+                ),
+                "The identity is proved in chapter 12.",
             ),
         ),
     ),

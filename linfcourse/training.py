@@ -199,7 +199,11 @@ def train(
         for step in range(start, steps):
             if history.diverged:  # also where the checkpoint of a diverged run was loaded
                 break
-            multiplier = schedule(step, steps)
+            multiplier = float(schedule(step, steps))
+            if not math.isfinite(multiplier):
+                raise ValueError(
+                    f"schedule must return a finite multiplier, got {multiplier} at step {step}"
+                )
             _set_lrs(optimizer, base_lrs, multiplier)
             optimizer.zero_grad(set_to_none=True)
             loss = _backward(
@@ -315,6 +319,12 @@ def _check_arguments(
         raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"optimizer must be a torch Optimizer, got {type(optimizer).__name__}")
+    own = {id(p) for p in model.parameters()}
+    if not any(id(p) in own for group in optimizer.param_groups for p in group["params"]):
+        raise ValueError(
+            "optimizer holds no parameter of this model: make it from model.parameters() of the "
+            "model that is trained, after it was moved to its device"
+        )
     for name, function in (("loss_fn", loss_fn), ("batches", batches), ("schedule", schedule)):
         if not callable(function):
             hint = ""

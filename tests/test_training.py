@@ -356,6 +356,20 @@ class TestArguments:
         for p, q in zip(model.parameters(), make_model().parameters(), strict=True):
             assert torch.equal(p, q) and p.grad is None
 
+    def test_an_optimizer_of_another_model_is_refused(self):
+        model, other = make_model(), make_model()
+        before = copy.deepcopy(model.state_dict())
+        with pytest.raises(ValueError, match="no parameter of this model"):
+            train(model, cross_entropy, batches, OPTIMIZERS["sgd"](other.parameters()), steps=2)
+        assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+    @pytest.mark.parametrize("value", [math.nan, math.inf])
+    def test_a_schedule_that_is_not_finite_is_refused_before_it_spoils_a_weight(self, value):
+        model = make_model()
+        with pytest.raises(ValueError, match=r"schedule .* at step 3"):
+            run(model, schedule=lambda step, steps: value if step == 3 else 1.0)
+        assert all(torch.isfinite(p).all() for p in model.parameters())
+
     def test_that_are_something_else_are_refused(self):
         model = make_model()
         optimizer = OPTIMIZERS["sgd"](model.parameters())

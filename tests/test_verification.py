@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -106,3 +107,19 @@ def test_the_command_says_what_is_at_fault_and_exits_with_1(folder, capsys):
 def test_an_empty_folder_is_refused(tmp_path):
     with pytest.raises(ValueError, match="no record"):
         list(verify(tmp_path))
+
+
+def test_what_rounding_changes_beyond_recognition_is_not_compared(folder, monkeypatch):
+    for name in NAMES[1:]:
+        (folder / f"{name}-cpu.json").unlink()
+
+    def change(body):
+        for trial in body["trials"]:
+            trial["result"]["gap"] = 1.05 * trial["result"]["gap"] + 1e-6
+
+    forge(folder, "invariances", change)
+    for steady, found in (((), 1), (("gap",), 1), (("another",), 0)):
+        experiment = replace(experiments.get("invariances"), steady=steady)
+        with monkeypatch.context() as patch:
+            patch.setattr(experiments, "get", lambda name, experiment=experiment: experiment)
+            assert len(faults(folder, rerun=1)) == found

@@ -13,6 +13,7 @@ from linfcourse.checks import (  # noqa: F401  (registers their exercises)
     chapter_10,
     chapter_11,
     chapter_12,
+    chapter_13,
     chapter_14,
     chapter_15,
     chapter_16,

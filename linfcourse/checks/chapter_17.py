@@ -31,24 +31,24 @@ def lion_by_hand(answer):
 
 @exercise("17.2")
 def to_scion(answer):
-    """(γ, ρ) = (λη, 1/λ) for η = 0.002 and λ = 0.1."""
+    """(γ, r) = (λη, 1/λ) for η = 0.002 and λ = 0.1."""
     right = torch.tensor([0.0002, 10.0], dtype=torch.float64)
     got = as_tensor(answer, right)
     if torch.allclose(got, right, rtol=1e-6):
-        return "γρ is the old learning rate, and the radius is what the decay meant."
+        return "γr is the old learning rate, and the radius is what the decay meant."
     mistakes = (
         (right.flip(0), "The two are right, in the wrong order: γ comes first."),
-        (torch.tensor([0.002, 10.0]), "ρ is right. x is multiplied by 1 − γ and by 1 − λη."),
+        (torch.tensor([0.002, 10.0]), "r is right. x is multiplied by 1 − γ and by 1 − λη."),
         (torch.tensor([0.0002, 0.1]), "γ is right. The radius is 1/λ, not λ."),
-        (torch.tensor([0.0002, 0.002]), "γ is right. The step is γρ, and has to be η."),
+        (torch.tensor([0.0002, 0.002]), "γ is right. The step is γr, and has to be η."),
         (torch.tensor([0.02, 10.0]), "γ is λη; this is η/λ."),
-        (torch.tensor([0.1, 0.02]), "Then γρ is η, but x would shrink by λ instead of λη."),
-        (torch.tensor([0.002, 1.0]), "Then γρ is η, but x would shrink by η instead of λη."),
+        (torch.tensor([0.1, 0.02]), "Then γr is η, but x would shrink by λ instead of λη."),
+        (torch.tensor([0.002, 1.0]), "Then γr is η, but x would shrink by η instead of λη."),
     )
     for values, message in mistakes:
         if torch.allclose(got, values.double(), rtol=1e-6):
             raise Wrong(message)
-    raise Wrong("Compare the two forms term by term: 1 − γ = 1 − λη and γρ = η.")
+    raise Wrong("Compare the two forms term by term: 1 − γ = 1 − λη and γr = η.")
 
 
 def _matrices() -> list[torch.Tensor]:

@@ -32,10 +32,12 @@ NAMES = (
     "blockwise_ladder",
     "linear_path",
     "frank_wolfe_norms",
+    "adamw_constrained",
     "adamw_language_model",
     "heavy_tails",
     "block_spectra",
     "gradient_heterogeneity",
+    "margins",
     "constrained_rulers",
     "learned_basis",
 )

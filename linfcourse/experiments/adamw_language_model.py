@@ -12,6 +12,12 @@ from torch import Tensor
 
 from linfcourse import optim
 from linfcourse.data import CharText, TokenText, openwebtext, shakespeare
+from linfcourse.experiments.adamw_language_model_figures import (  # noqa: F401
+    draw_box,
+    draw_kinds,
+    draw_residual,
+    draw_walls,
+)
 from linfcourse.experiments.adamw_language_model_measures import measure_in_box, summarise
 from linfcourse.experiments.adamw_language_model_results import CLAIMS
 from linfcourse.experiments.experiment import Experiment
@@ -219,5 +225,8 @@ EXPERIMENT = Experiment(
     run_trial=run_trial,
     claims=CLAIMS,
     data=("shakespeare.txt.gz",),
+    # At a constant rate the weights swing, and two runs that differ in the last digit soon swing
+    # out of step. Where the walls are does not depend on that.
+    steady=("step", "linf"),
 )
 run, recorded = EXPERIMENT.run, EXPERIMENT.recorded

@@ -31,7 +31,9 @@ def _select(
     )
 
 
-def draw_walls(record: Record, weight_decay: float, betas: tuple[float, float]) -> Figure:
+def draw_walls(
+    record: Record, weight_decay: float = 2.0, betas: tuple[float, float] = (0.9, 0.95)
+) -> Figure:
     """Histograms of the weights at several moments of AdamW's runs, one above the other.
 
     The height is the square root of the count, so that the few weights on the walls can be seen.

@@ -65,6 +65,9 @@ class Experiment:
             on nothing but its arguments: same setting, same result.
         claims: what the record is judged by.
         data: names of the package's data files that it reads.
+        steady: names of the results that survive rounding, where a run is so long that training
+            amplifies rounding beyond recognition; they are what another processor can repeat.
+            Empty: all of them.
     """
 
     name: str
@@ -74,6 +77,7 @@ class Experiment:
     run_trial: Callable[..., dict[str, Any]]
     claims: tuple[Claim, ...] = ()
     data: tuple[str, ...] = ()
+    steady: tuple[str, ...] = ()
 
     def config(self, scale: str) -> Any:
         """The preset of that scale.

@@ -29,6 +29,9 @@ __all__ = [
     "Config",
     "draw_smoothed",
     "draw_table",
+    "largest_margin",
+    "make_margins",
+    "margin",
     "recorded",
     "run",
     "run_trial",
@@ -145,8 +148,8 @@ def run_trial(
     result = {"shortfall": {name: [s[name] for s in series] for name in NORMS}, **series[-1]}
     if method in NORMS:
         norm, low = NORMS[method], brackets[method][0]
-        B = max(norm.dual(z).item() for z in Z)
-        promised = low - (B**2 * squares / 2 + math.log(len(Z))) / length
+        D = max(norm.dual(z).item() for z in Z)
+        promised = low - (D**2 * squares / 2 + math.log(len(Z))) / length
         result["slack"] = margin(W.detach(), Z, norm) - promised
     return result
 

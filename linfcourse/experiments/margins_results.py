@@ -62,21 +62,23 @@ def draw_table(record: Record) -> Figure:
 
 def draw_smoothed(record: Record) -> Figure:
     """Smoothed sign descent: its ℓ∞ and its ℓ2 margin while the loss falls, for some ε."""
-    epsilons, levels = record.config["epsilons"], record.config["levels"]
-    figure, axes = plt.subplots(1, 2, figsize=(6.8, 3.5), sharey=True)
-    colors = plt.get_cmap("viridis")([i / len(epsilons) for i in range(len(epsilons))])
-    for ax, norm in zip(axes, ("linf", "l2"), strict=True):
-        for epsilon, color in zip(epsilons, colors, strict=True):
-            chosen = record.select(method="smoothed", epsilon=epsilon)
+    figure, axes = plt.subplots(2, 1, figsize=(6.0, 6.4), sharex=True)
+    dashes = itertools.cycle(style["linestyle"] for style in _STYLES.values())
+    for epsilon, dash in zip(record.config["epsilons"], dashes, strict=False):
+        chosen = record.select(method="smoothed", epsilon=epsilon)
+        for ax, norm in zip(axes, ("linf", "l2"), strict=True):
             curves = [[1 - s for s in t.result["shortfall"][norm]] for t in chosen]
-            plot_band(ax, levels, curves, label=f"ε = {epsilon:g}", color=color)
-        ax.set(xscale="log", xlabel="loss", title=f"{NORM_NAMES[norm]} margin")
-        ax.set_xticks(levels[1::3])
-        ax.invert_xaxis()
+            label, levels = f"ε = {epsilon:g}", record.config["levels"]
+            plot_band(ax, levels, curves, label=label, linestyle=dash)
+    for ax, norm in zip(axes, ("linf", "l2"), strict=True):
+        ax.set(xscale="log", ylabel=f"share of the largest\n{NORM_NAMES[norm]} margin")
         ax.minorticks_off()
-    axes[0].set_ylabel("share of the largest margin")
-    label_lines(axes[0], gap=13.0)
-    figure.tight_layout()
+    axes[0].invert_xaxis()
+    axes[1].set(xlabel="loss", xticks=record.config["levels"][1::2])
+    axes[1].set_ylim(top=1.2)  # the labels of curves that end together need room
+    axes[1].set_yticks([0.6, 0.8, 1.0])
+    for ax in axes:
+        label_lines(ax)
     return figure
 
 

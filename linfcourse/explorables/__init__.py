@@ -4,4 +4,12 @@ Each module has its controls, one function for each table (the library computes 
 setting of the controls), the charts, and `explorable()`, which the chapter's cell shows.
 """
 
-CHAPTERS = ("chapter_02", "chapter_06")
+CHAPTERS = (
+    "chapter_02",
+    "chapter_03",
+    "chapter_04",
+    "chapter_05",
+    "chapter_06",
+    "chapter_07",
+    "chapter_08",
+)

@@ -146,18 +146,18 @@ def charts() -> list[altair.TopLevelMixin]:
 
 
 CAPTION = """
-Turn the gradient (dashed) with p = ∞: the steepest step sits in a corner, waits there for a quarter
-of a turn, and jumps to the next corner. With p = 2 it turns along. In between, watch the corner
-become a bend. The curve: how far down a step of length one goes, which is the dual norm of the
-gradient. The rounder the ball, the less it matters where the gradient points.
+Turn the gradient (dashed) with p = ∞: the steepest step sits in a corner, waits there for a
+quarter of a turn, and jumps to the next corner. With p = 2 it turns along. In between, watch the
+corner become a bend. The curve: how far down a step of length one goes, which is the dual norm of
+the gradient. The rounder the ball, the less it matters where the gradient points.
 """
 ALT = """
 Left, a unit ball in the plane with a gradient and the steepest step, which ends where the lowest
 level line touches the ball. Right, the dual norm of the gradient against its direction. With p = ∞
-the ball is a square and the step ends in one of its corners, the same one for all directions within
-a quadrant; the curve has four humps, at the diagonals. With p = 2 the ball is a circle, the step
-points opposite to the gradient, and the curve is flat. With p = 1 the ball is a diamond, the step
-goes along one axis, and the curve peaks where the gradient lies on an axis.
+the ball is a square and the step ends in one of its corners, the same one for all directions
+within a quadrant; the curve has four humps, at the diagonals. With p = 2 the ball is a circle, the
+step points opposite to the gradient, and the curve is flat. With p = 1 the ball is a diamond, the
+step goes along one axis, and the curve peaks where the gradient lies on an axis.
 """
 
 

@@ -175,8 +175,8 @@ CAPTION = """
 A quadratic in 200 dimensions. Turn its axes, from t = 0: Adam's curve comes up, while those of
 AdaSGD and SGD stay where they are, since they do not notice. The dot is the same run beside its
 (1,1)-norm; watch what happens to the curves when it passes the dotted line, where the (1,1)-norm
-equals d‖H‖₂. Then do it again with momentum, where Adam comes near the others and stays below. Each
-method has the best of eight learning rates for every setting; one seed, 100 steps.
+equals d‖H‖₂. Then do it again with momentum, where Adam comes near the others and stays below.
+Each method has the best of eight learning rates for every setting; one seed, 100 steps.
 """
 ALT = """
 Two panels with logarithmic axes of loss: loss against step for Adam, AdaSGD and SGD, and the loss

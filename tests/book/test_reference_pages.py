@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from linfcourse import experiments
 
@@ -106,3 +107,55 @@ def test_a_term_of_the_glossary_is_explained_once_in_one_sentence():
             explained.append(text)
     assert len(terms) == len(set(terms)) > 50
     assert all(". " not in text.split(" chapter")[0] for text in explained)
+
+
+WORDS = {"half an hour": 30, "forty minutes": 40}
+
+
+def minutes_to_read(source):
+    """What the chapter's own line says."""
+    said = re.search(r"^\*\*Time\*\*: (.*?) to read", source.read_text(), re.MULTILINE).group(1)
+    return WORDS[said] if said in WORDS else int(re.fullmatch(r"(\d+) minutes", said).group(1))
+
+
+def sections(text):
+    """Heading -> text, for the headings of the second level."""
+    parts = re.split(r"^## (.*)$", text, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+PATHS = sections(page("paths.md"))
+
+
+@every_chapter
+def test_the_semester_has_every_chapter_once_and_in_order(notebook):
+    named = [int(number) for number in re.findall(r"[Cc]hapter (\d+)", PATHS["One semester"])]
+    assert named.count(int(notebook.stem.split("_")[0])) == 1
+    assert named == sorted(named)
+
+
+def test_the_paths_give_the_chapters_own_times():
+    steps = re.findall(
+        r"\[[Cc]hapter (\d+)\]\(chapters/(\w+)\.ipynb\), (\d+) min", page("paths.md")
+    )
+    assert len(steps) > 25
+    for number, stem, minutes in steps:
+        assert int(stem.split("_")[0]) == int(number)
+        assert int(minutes) == minutes_to_read(BOOK / "chapters" / f"{stem}.md"), stem
+
+
+def test_an_evening_is_an_evening_and_a_sitting_a_sitting():
+    def total(text):
+        return sum(map(int, re.findall(r", (\d+) minutes", text)))
+
+    assert 90 <= total(PATHS["One evening"]) <= 130
+    sittings = re.findall(r"^\d+\. .*$", PATHS["One week"], re.MULTILINE)
+    assert len(sittings) == 6
+    assert all(40 <= total(sitting) <= 90 for sitting in sittings)
+
+
+def test_the_title_page_has_the_parts_of_the_table_of_contents():
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+    captions = [part["caption"] for part in toc["parts"] if part["caption"].startswith("Part ")]
+    rows = re.findall(r"^\| ([IV]+)\. (.*?) \|", page("index.md"), re.MULTILINE)
+    assert captions == [f"Part {number}: {name}" for number, name in rows]

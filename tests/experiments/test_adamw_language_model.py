@@ -255,3 +255,42 @@ def test_a_falsified_record_flips_the_claim_on_the_short_memory(recorded):
         if trial.setting["beta2"] == 0.95:
             trial.result["linf"] = [3 * v for v in trial.result["linf"]]
     assert judge(falsified, "short_memory") == "fails"
+
+
+def two_memories(betas, gradients, lr=0.05, weight_decay=1.0):
+    """λ|x| after torch's AdamW on these gradients (T, d), and the chapter's bound for it."""
+    (b1, b2), a = betas, 1 - weight_decay * lr
+    x = torch.full(gradients[0].shape, 0.7, dtype=torch.float64).requires_grad_()
+    optimizer = torch.optim.AdamW([x], lr=lr, betas=betas, eps=0.0, weight_decay=weight_decay)
+    growth = mean = before = torch.zeros_like(gradients[0])
+    for t, g in enumerate(gradients):
+        x.grad = g.clone()
+        optimizer.step()
+        now = optimizer.state[x]["exp_avg_sq"].log()
+        if t > 0:
+            growth = a * growth + now - before
+            mean = b1 * mean + (1 - b1) * growth
+        before = now
+    z, c, left = b1 / a, (b2 - b1) / (1 - b2), a ** len(gradients)
+    C = c * (1 - a) / a * (1 / (1 - z) + math.log(1 / b2) * z / (1 - z) ** 2)
+    square = 1 + c * (1 - a) / (1 - b1) * mean + C * left
+    return weight_decay * x.detach().abs(), 0.7 * left * weight_decay + square.clamp_min(0).sqrt()
+
+
+@pytest.mark.parametrize("betas", [(0.9, 0.999), (0.9, 0.95), (0.9, 0.9), (0.5, 0.6), (0.0, 0.9)])
+def test_the_theorem_on_the_two_memories_holds_for_any_gradients(betas):
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(80, 100, generator=generator, dtype=torch.float64)
+    t = torch.arange(80, dtype=torch.float64)[:, None]
+    rate = 0.3 * torch.randn(100, generator=generator, dtype=torch.float64)
+    for gradients in (noise, torch.exp(3 * noise), torch.exp(rate * t), (1 + 0.1 * noise) * 3.0**t):
+        size, bound = two_memories(betas, gradients)
+        assert (size <= bound * (1 + 1e-9)).all()
+
+
+def test_growing_gradients_leave_the_box_and_beta1_above_beta2_breaks_the_bound():
+    t = torch.arange(400, dtype=torch.float64)[:, None]
+    size, bound = two_memories((0.9, 0.999), 1.02**t)
+    assert 1.5 < size.item() < bound.item()
+    size, bound = two_memories((0.9, 0.7), 0.97**t)
+    assert size.item() > bound.item()
