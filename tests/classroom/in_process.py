@@ -19,16 +19,12 @@ class Names:
         module = types.ModuleType("student")
         sys.modules["student"] = module
         self.names = module.__dict__
-        default = torch.get_default_dtype()
-        try:
-            for cell in cells:
-                with contextlib.redirect_stdout(io.StringIO()):
-                    try:
-                        exec(compile(cell, "<cell>", "exec"), self.names)
-                    except Exception as error:
-                        self.names.setdefault("_errors", []).append(error)
-        finally:
-            torch.set_default_dtype(default)
+        for cell in cells:
+            with contextlib.redirect_stdout(io.StringIO()):
+                try:
+                    exec(compile(cell, "<cell>", "exec"), self.names)
+                except Exception as error:
+                    self.names.setdefault("_errors", []).append(error)
 
     def get(self, name: str):
         value = self.names.get(name, ...)
