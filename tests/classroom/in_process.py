@@ -2,7 +2,9 @@
 
 import contextlib
 import io
+import os
 import sys
+import tempfile
 import types
 
 import torch
@@ -37,14 +39,19 @@ def points(name: str, cells: list[str]) -> dict[str, float]:
     source = SOURCES / f"{name}.md"
     assignment = assignment_from(describe(source), sources_of_tests(source))
     default = torch.get_default_dtype()
+    here = os.getcwd()
     try:
-        names = Names(cells)
+        with tempfile.TemporaryDirectory() as folder:  # cells may write files
+            os.chdir(folder)
+            names = Names(cells)
+            os.chdir(here)
         return {
             question.name: sum(run_case(case, names).points for case in question.cases)
             for question in assignment.questions
             if not question.manual
         }
     finally:
+        os.chdir(here)
         torch.set_default_dtype(default)
 
 
