@@ -141,13 +141,21 @@ PAPERS = (
             Finding(
                 "AdamW does better on language models than Adam with an ℓ2 penalty, and it was "
                 "not known what it optimises.",
-                remark="The paper's starting point rather than its result. Who generalises better "
+                ("adamw_constrained.penalty_is_ridge",),
+                "The paper's starting point rather than its result. Who generalises better "
                 "is a question that no experiment of this course asks.",
             ),
             Finding(
                 "With full batches and any non-increasing learning rate of divergent sum, AdamW, "
                 "if it converges, converges to a KKT point of the loss on ‖x‖∞ ≤ 1/λ.",
                 (
+                    "adamw_constrained.minimiser",
+                    "adamw_constrained.kkt",
+                    "adamw_constrained.stays_in_the_box",
+                    "adamw_constrained.leaves_the_box",
+                    "adamw_constrained.swings",
+                    "adamw_constrained.swing_fades",
+                    "adamw_constrained.decay_saves",
                     "adamw_language_model.into_the_box",
                     "adamw_language_model.short_memory",
                     "adamw_language_model.adam_leaves",
@@ -155,8 +163,8 @@ PAPERS = (
                     "adamw_language_model.kkt_residual",
                     "adamw_language_model.decay_to_zero",
                 ),
-                "Chapter 13 proves the core of it and tests it; chapter 14 looks at a language "
-                "model, on which a constant learning rate does not converge.",
+                "Chapter 13 proves it for β₁ ≤ β₂ and tests it on convex problems; chapter 14 "
+                "looks at a language model, on which a constant learning rate does not converge.",
             ),
             Finding(
                 "Adam can be seen as a smoothed SignGD, which is normalised steepest descent in "

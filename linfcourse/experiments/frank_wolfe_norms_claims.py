@@ -109,12 +109,13 @@ CLAIMS = (
     ),
     _claim(
         "l2_ahead_at_first",
-        "There, with a constant step of 0.001 radii, ℓ2 is ahead at step 100.",
+        "On that Σ(xᵢ − x*ᵢ)²/i², with a constant step of 0.001 radii, ℓ2 is ahead of ℓ∞ at step "
+        "100.",
         _ahead("l2", "linf", (100,), **_DENSE, schedule="constant", lr=0.001),
     ),
     _claim(
         "linf_ahead_at_best_constant",
-        "There, each at its best constant step, ℓ∞ is ahead at the end.",
+        "On that Σ(xᵢ − x*ᵢ)²/i², each at its best constant step, ℓ∞ is ahead of ℓ2 at the end.",
         _ahead("linf", "l2", None, **_DENSE, schedule="constant"),
     ),
     _claim(

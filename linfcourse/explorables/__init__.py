@@ -1,7 +1,7 @@
 """The figures that a reader can turn, one module for each chapter that has some.
 
 Each module has its controls, one function for each table (the library computes its rows for one
-setting of the controls), the charts, and `explorable()`, which the chapter's cell shows.
+setting of the controls), the charts, and `figure()`, which the chapter's cell shows.
 """
 
 CHAPTERS = (
@@ -12,4 +12,6 @@ CHAPTERS = (
     "chapter_06",
     "chapter_07",
     "chapter_08",
+    "chapter_10",
+    "chapter_12",
 )

@@ -148,11 +148,11 @@ Adam come to where Adam comes at its best, and wherever it goes AdaSGD is close 
 where each one is lowest: SGD's rate is another, since its step has another unit.
 """
 ALT = """
-Left, training loss against the step for Adam, rotated Adam, AdaSGD and SGD at one learning rate.
-Right, the loss at the end against the learning rate, with the seeds of the present rate as dots.
-Adam's lowest point lies clearly below the others'. The curves of rotated Adam and AdaSGD lie
-nearly on top of each other: lowest at 0.012, off the top of the picture at 0.2 and above. SGD's is
-lowest at the largest rates, at about the level of the two others' lowest points.
+Training loss against the step for Adam, rotated Adam, AdaSGD and SGD at one learning rate, and the
+loss at the end against the learning rate, with the seeds of the present rate as dots. Adam's
+lowest point lies clearly below the others'. The curves of rotated Adam and AdaSGD lie nearly on
+top of each other, and leave the picture at the two largest rates. SGD's is lowest there, at about
+the level of their lowest points.
 """
 
 

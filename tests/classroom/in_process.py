@@ -2,7 +2,9 @@
 
 import contextlib
 import io
+import os
 import sys
+import tempfile
 import types
 
 import torch
@@ -19,16 +21,12 @@ class Names:
         module = types.ModuleType("student")
         sys.modules["student"] = module
         self.names = module.__dict__
-        default = torch.get_default_dtype()
-        try:
-            for cell in cells:
-                with contextlib.redirect_stdout(io.StringIO()):
-                    try:
-                        exec(compile(cell, "<cell>", "exec"), self.names)
-                    except Exception as error:
-                        self.names.setdefault("_errors", []).append(error)
-        finally:
-            torch.set_default_dtype(default)
+        for cell in cells:
+            with contextlib.redirect_stdout(io.StringIO()):
+                try:
+                    exec(compile(cell, "<cell>", "exec"), self.names)
+                except Exception as error:
+                    self.names.setdefault("_errors", []).append(error)
 
     def get(self, name: str):
         value = self.names.get(name, ...)
@@ -41,14 +39,19 @@ def points(name: str, cells: list[str]) -> dict[str, float]:
     source = SOURCES / f"{name}.md"
     assignment = assignment_from(describe(source), sources_of_tests(source))
     default = torch.get_default_dtype()
+    here = os.getcwd()
     try:
-        names = Names(cells)
+        with tempfile.TemporaryDirectory() as folder:  # cells may write files
+            os.chdir(folder)
+            names = Names(cells)
+            os.chdir(here)
         return {
             question.name: sum(run_case(case, names).points for case in question.cases)
             for question in assignment.questions
             if not question.manual
         }
     finally:
+        os.chdir(here)
         torch.set_default_dtype(default)
 
 

@@ -92,10 +92,10 @@ def test_neither_the_book_nor_the_wheel_gives_a_solution_or_a_test_away():
     assert set(wheel["targets"]["wheel"]["force-include"]) == {"book/records"}
 
 
-def test_the_archive_grades_its_own_solution_apart_from_the_tests(made):
-    folder = made["2_adam"]
-    assignment = read_archive(folder / "autograder.zip")
-    graded = grade(folder / "solutions" / "2_adam.ipynb", assignment, LIMITS)
+@pytest.mark.parametrize("name", names())
+def test_the_archive_grades_its_own_solution_apart_from_the_tests(name, made):
+    assignment = read_archive(made[name] / "autograder.zip")
+    graded = grade(made[name] / "solutions" / f"{name}.ipynb", assignment, LIMITS)
     automatic = sum(q.points for q in assignment.questions if not q.manual)
     assert (graded.points, graded.notes) == (automatic, [])
 
