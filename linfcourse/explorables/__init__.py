@@ -14,4 +14,6 @@ CHAPTERS = (
     "chapter_08",
     "chapter_10",
     "chapter_12",
+    "chapter_14",
+    "chapter_16",
 )
