@@ -118,7 +118,14 @@ PAPERS = (
             Finding(
                 "On language models Adam goes to regions where R_med is small, SGD with momentum "
                 "to regions where it is comparatively large.",
-                remark="Chapter 11 tests it.",
+                (
+                    "gpt_path.adam_even",
+                    "gpt_path.every_layer",
+                    "gpt_path.follows_optimizer",
+                    "gpt_path.rotation",
+                ),
+                "On a GPT far smaller than the paper's models; chapter 11 says how it is measured, "
+                "and the last two claims are questions of ours.",
             ),
             Finding(
                 "In a two-layer linear network this can be proved.",

@@ -17,12 +17,11 @@ def gap_by_hand(answer):
         9.0: "The first term, ⟨g, x⟩, is missing.",
         10.5: "The sign of ⟨g, x⟩ is flipped: the gap is ⟨g, x − v⟩ with v = r·lmo(g).",
         3.0: "The radius is missing: it is r‖g‖_*.",
-        4.5: "That is ‖g‖₁ alone, or the dual norm for another ball; two terms are needed.",
+        4.5: "That is ‖g‖₁ alone, or has the largest entry for a dual norm: it is ⟨g, x⟩ + r‖g‖₁.",
         -1.5: "That is ⟨g, x⟩ alone; the vertex's part, r‖g‖_*, is missing.",
         -10.5: "That is ⟨g, x + v⟩ or the like. In the ball a gap is never negative.",
         -7.5: "The whole has the wrong sign: x − v, not v − x.",
         -1.5 + 2 * math.sqrt(10.25): "That is the gap of the ℓ2 ball: the dual of ℓ∞ is ℓ1.",
-        -1.5 + 6.0: "‖g‖_* is the dual norm, ‖g‖₁, not the largest entry.",
     }
     if math.isclose(value, 7.5, rel_tol=5e-3):
         return "On a convex loss, no point of the ball is more than 7.5 below this one."

@@ -31,6 +31,7 @@ NAMES = (
     "blockwise_quadratic",
     "blockwise_ladder",
     "linear_path",
+    "gpt_path",
     "frank_wolfe_norms",
     "adamw_constrained",
     "adamw_language_model",

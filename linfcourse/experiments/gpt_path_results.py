@@ -7,6 +7,7 @@ import math
 import matplotlib.pyplot as plt
 import numpy
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from linfcourse.experiments.judging import Claim, Verdict, all_of, compare, interval
 from linfcourse.figures import INK, STYLES, label_lines, style_of
@@ -71,7 +72,7 @@ def draw_levels(record: Record) -> Figure:
         ax.fill_between(range(len(levels)), low, high, color=line.get_color(), alpha=0.15, lw=0)
     ax.set(yscale="log", xlabel="training loss", ylabel=f"{R_MED}, mean of the layers")
     ax.set_xticks(range(len(levels)), [f"{level:g}" for level in levels])
-    _plain_ticks(ax.yaxis)
+    _plain_ticks(ax.yaxis, (1.0, 2.0, 5.0))
     label_lines(ax)
     return figure
 
@@ -112,7 +113,7 @@ def draw_switches(record: Record) -> Figure:
     ax.set_yticks(range(len(rows)), [LABELS[method] for method in rows])
     level = record.config["levels"][-1]
     ax.set(xscale="log", xlabel=f"{R_MED} at loss {level:g}, mean of the layers", ylim=(3.6, -0.6))
-    _plain_ticks(ax.xaxis)
+    _plain_ticks(ax.xaxis, (1.0, 2.0, 3.0, 5.0, 7.0))
     return figure
 
 
@@ -152,7 +153,8 @@ def draw_bias(record: Record) -> Figure:
     return figure
 
 
-def _plain_ticks(axis) -> None:
+def _plain_ticks(axis, subs: tuple[float, ...] = (1.0,)) -> None:
+    axis.set_major_locator(LogLocator(subs=subs))
     axis.set_major_formatter("{x:g}")
     axis.set_minor_formatter(plt.NullFormatter())
 

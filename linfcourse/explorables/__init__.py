@@ -12,6 +12,9 @@ CHAPTERS = (
     "chapter_06",
     "chapter_07",
     "chapter_08",
+    "chapter_09",
     "chapter_10",
     "chapter_12",
+    "chapter_14",
+    "chapter_16",
 )
