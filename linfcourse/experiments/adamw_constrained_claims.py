@@ -131,6 +131,7 @@ CLAIMS = (
         "On a convex loss Adam with the penalty ½λ‖x‖² ends at ridge regression, far from the "
         "minimiser in the box.",
         _for_pairs(_ridge, "penalised"),
+        f"{_PAPER}, in substance",
     ),
     _claim(
         "stays_in_the_box",
@@ -143,6 +144,7 @@ CLAIMS = (
         "With β₁ > β₂ and a constant learning rate of 0.01 AdamW keeps leaving the box, by more "
         "than 1 % on average over the problems.",
         _for_pairs(_leaves, "others"),
+        f"this course: is the condition of {_PAPER} needed here?",
     ),
     _claim(
         "swings",

@@ -165,7 +165,7 @@ CLAIMS = (
     Claim(
         "adamw_language_model.adam_leaves",
         "Adam without weight decay, from the same start, ends outside the box of λ = 1.",
-        _PAPER,
+        f"{_PAPER}, in substance",
         _CHAPTER,
         judge_adam_leaves,
     ),

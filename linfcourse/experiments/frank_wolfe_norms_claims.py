@@ -93,7 +93,7 @@ CLAIMS = (
         "With η = 2/(λ(t + 1)) the loss is within 8C/(λ²(t + 2)) of the least one in the ball, C "
         "the smoothness in the norm of the ball.",
         _judge_rate,
-        _PAPER,
+        f"{_PAPER}, in substance, and Jaggi 2013; the constant is that of our proof",
     ),
     _claim(
         "certificate",
@@ -105,7 +105,7 @@ CLAIMS = (
         "linf_ahead",
         "On Σ(xᵢ − x*ᵢ)²/i² with x* ∈ {±0.9}^100 and Frank–Wolfe's steps, ℓ∞ is ahead of ℓ2.",
         _ahead("linf", "l2", (10, 100, 1000), **_DENSE, **_FW),
-        _PAPER,
+        f"this course, after {_PAPER}",
     ),
     _claim(
         "l2_ahead_at_first",
