@@ -11,7 +11,9 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 CLASSROOM := $(VENV)/.classroom
-PAGE := _build/html/index.html
+# make book SOLUTIONS=hidden: for a class; in a folder of its own
+OUT := $(if $(filter hidden,$(SOLUTIONS)),build/for_students/)
+PAGE := $(OUT)_build/html/index.html
 
 SOURCES := $(sort $(wildcard book/chapters/*.md))
 CHAPTERS := $(SOURCES:.md=.ipynb)
@@ -22,7 +24,7 @@ export OMP_NUM_THREADS := 1
 unexport PYTHONPATH VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help install book pdf read test lint chapters records claims colab bench assignments grade clean
+.PHONY: help install book pdf slides read test lint chapters records claims colab bench assignments grade clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,17 +44,21 @@ $(STAMP): requirements.txt constraints.txt pyproject.toml
 
 # A warning fails the build. Sphinx warns about a page only when it reads it, so after a failure
 # its memory is thrown away: otherwise the next run would pass.
-book: $(STAMP) ## build the book from the executed chapters
-	@$(PY) -c 'from jupyter_book.cli.main import main; main()' build . -W -n --keep-going --quiet \
-	  || { rm -rf _build/.doctrees; echo "The book was not built: see the warnings above."; exit 1; }
+book: $(STAMP) ## build the book from the executed chapters (SOLUTIONS=hidden: without solutions)
+	@LINFCOURSE_SOLUTIONS=$(SOLUTIONS) $(PY) -c 'from jupyter_book.cli.main import main; main()' build . \
+	  $(if $(OUT),--path-output $(OUT)) -W -n --keep-going --quiet \
+	  || { rm -rf $(OUT)_build/.doctrees; echo "The book was not built: see the warnings above."; exit 1; }
 	@echo "The book is built. Open file://$(CURDIR)/$(PAGE), or serve it: make read"
 
 pdf: book ## the whole book as one PDF, through Chromium: _build/book.pdf
 	$(PY) tools/make_pdf.py _build/html _build/book.pdf
 
+slides: book ## slides of the chapters, one HTML file each, in the built book (CHAPTER=08: one)
+	$(PY) tools/make_slides.py $(OUT)_build/html $(if $(CHAPTER),--chapter $(CHAPTER))
+
 read: book ## build the book and serve it on this machine
 	@echo "http://localhost:$(PORT)/  (Ctrl-C stops)"
-	@$(PY) -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
+	@$(PY) -m http.server $(PORT) --bind 127.0.0.1 --directory $(OUT)_build/html
 
 lint: $(STAMP)
 	$(PY) -m ruff check .

@@ -159,9 +159,8 @@ def mentions(cells: list[str], withheld: tuple[str, ...]) -> list[str]:
     found = []
     for number, cell in enumerate(cells, 1):
         for name in withheld:
-            short = name.rsplit(".", 1)[-1]
-            used = name in cell or f"import {short}" in cell or f" {short}." in cell
-            if used:
+            package, short = name.rsplit(".", 1)
+            if name in cell or f"from {package} import {short}" in cell:
                 found.append(f"cell {number} mentions {name}")
     return found
 
