@@ -21,7 +21,7 @@ body { display: block; margin: 0; }
 .slide > * { width: 100%; }
 .slide > .where { font-size: 0.8rem; opacity: 0.75; margin: 0 0 1rem; }
 .slide h1, .slide h2 { margin-top: 0; }
-.slide img { height: 58vh; width: 100%; object-fit: contain; }
+.slide img { height: 50vh; width: 100%; object-fit: contain; }
 .slide figure { text-align: center; margin: 0 auto; }
 .headerlink, .toggle-details { display: none; }
 @media print { .slide { break-after: page; min-height: 0; height: 95vh; } }
