@@ -72,11 +72,14 @@ PAPERS = (
                     "rotated_quadratic.norm_orders_losses",
                     "rotated_quadratic.behind_when_turned",
                     "rotated_quadratic.behind_with_momentum",
+                    "turned_baseline.adam_behind",
+                    "turned_baseline.adam_behind_with_momentum",
                     "rotated_gpt.rotation_hurts_adam",
                     "rotated_resnet.rotation_hurts_adam",
                     "learned_basis.random_hurts",
                     "learned_basis.network_random_hurts",
                 ),
+                "Chapter 7 says where this stops.",
             ),
             Finding(
                 "SGD is, provably, not affected by a rotation.",
@@ -107,8 +110,8 @@ PAPERS = (
             Finding(
                 "That adaptive methods adapt to the global geometry of the loss is not enough of "
                 "an explanation; look at the geometry along the trajectory.",
-                remark="An argument, not a measurement. Chapters 10 and 11 say which part of "
-                "Adam's lead the one view explains and which the other.",
+                remark="An argument, not a measurement. Chapter 11 holds the two views against "
+                "each other and says what each explains.",
             ),
             Finding(
                 "A statistic for it, R_med, which plays the part of a condition number at the "
@@ -184,10 +187,12 @@ PAPERS = (
                     "frank_wolfe_norms.same_path",
                     "frank_wolfe_norms.contraction",
                     "frank_wolfe_norms.rate",
+                    "frank_wolfe_norms.linf_ahead",
                     "constrained_rulers.lion",
                     "constrained_rulers.spectral",
                 ),
-                "The identity is proved in chapter 12.",
+                "The identity is proved in chapter 12. The claims on rates and those of chapter 17 "
+                "are about what follows from it.",
             ),
         ),
     ),
