@@ -8,46 +8,18 @@ everything is drawn dark on nothing, so that the book can turn it over for its d
 
 import math
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
-from linfcourse import optim
+from linfcourse.explorables.front_page import CURVATURE, LEVELS, path
+from linfcourse.explorables.front_page import NAMES as METHODS
 from linfcourse.figures import INK, STYLES
 
-CURVATURE = (1.0, 100.0)
-START = (-1.5, 0.35)
-STEPS = 24
-MAKERS = {
-    "sgd": lambda params: torch.optim.SGD(params, lr=0.018),
-    "adam": lambda params: optim.Adam(params, lr=0.15, betas=(0.0, 0.9)),
-}
-LEVELS = (16, 7.5, 2.6, 0.5)  # of the loss: the ellipses
 SIZE, GAP, REACH = 340, 20, 1.75  # pixels a panel, pixels between the two, half a panel's width
 TITLES = ("a valley along an axis", "the same valley, turned")
 NAMES = (("SGD", "sgd", 10, 112), ("Adam", "adam", 92, 148))  # with the places of their left ends
 TURNED_NAMES = (("SGD", "sgd", 456, 290), ("Adam", "adam", 403, 186))
-
-
-def turn(angle: float) -> torch.Tensor:
-    """The rotation by an angle, (2, 2)."""
-    c, s = math.cos(angle), math.sin(angle)
-    return torch.tensor([[c, -s], [s, c]], dtype=torch.float64)
-
-
-def path(make_optimizer: Callable, angle: float) -> torch.Tensor:
-    """The points that a method visits, (STEPS + 1, 2), in the valley turned by `angle`."""
-    R, curvature = turn(angle), torch.tensor(CURVATURE, dtype=torch.float64)
-    x = (R @ torch.tensor(START, dtype=torch.float64)).requires_grad_()
-    optimizer = make_optimizer([x])
-    points = [x.detach().clone()]
-    for _ in range(STEPS):
-        optimizer.zero_grad()
-        (0.5 * (curvature * (R.T @ x) ** 2).sum()).backward()
-        optimizer.step()
-        points.append(x.detach().clone())
-    return torch.stack(points)
 
 
 def to_pixels(point: torch.Tensor, left: float) -> tuple[float, float]:
@@ -79,8 +51,8 @@ def panel(angle: float, left: float, title: str) -> list[str]:
             'stroke="#aaa" fill="#0060a0" fill-opacity="0.05" '
             f'transform="rotate({-math.degrees(angle):g} {centre} {SIZE / 2})"/>'
         )
-    for method, make in MAKERS.items():
-        lines += polyline(path(make, angle), left, method)
+    for method in METHODS:
+        lines += polyline(path(method, angle), left, method)
     lines += [
         "</g>",
         f'<circle cx="{centre}" cy="{SIZE / 2}" r="4" fill="{INK}"/>',

@@ -1,10 +1,12 @@
-"""The figures that a reader can turn, one module for each chapter that has some.
+"""The figures that a reader can turn, one module for each chapter that has one, and the front page.
 
 Each module has its controls, one function for each table (the library computes its rows for one
-setting of the controls), the charts, and `figure()`, which the chapter's cell shows.
+setting of the controls), the charts, and `figure()`, which the chapter's cell shows
+(the front page, which is no notebook, includes what tools/title_explorable.py wrote).
 """
 
 CHAPTERS = (
+    "front_page",
     "chapter_02",
     "chapter_03",
     "chapter_04",
