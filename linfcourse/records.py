@@ -242,6 +242,25 @@ def current_commit() -> str | None:
     return head.stdout.strip() + ("+changes" if edited.stdout.strip() else "")
 
 
+def is_in_history(commit: str) -> bool | None:
+    """Does the checkout's HEAD descend from that commit? None where the history is not at hand."""
+    folder = Path(__file__).resolve().parent
+    git = ["git", "-C", str(folder)]
+    try:
+        shallow = subprocess.run(
+            [*git, "rev-parse", "--is-shallow-repository"],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        if shallow.stdout.strip() != "false" or current_commit() is None:
+            return None
+        asked = subprocess.run(
+            [*git, "merge-base", "--is-ancestor", commit, "HEAD"], capture_output=True, check=False
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return asked.returncode == 0
+
+
 def hash_data(names: Iterable[str]) -> dict[str, str]:
     """SHA-256 of the package's data files of the given names."""
     return {name: _hash_data_file(name) for name in names}

@@ -15,7 +15,15 @@ import torch
 
 from linfcourse import experiments, ledger
 from linfcourse.experiments import Experiment
-from linfcourse.records import Record, Trial, decode, dump_line, encode, hash_data
+from linfcourse.records import (
+    Record,
+    Trial,
+    decode,
+    dump_line,
+    encode,
+    hash_data,
+    is_in_history,
+)
 
 # What a run on another processor may differ by: rounding, amplified by training.
 TOLERANCE = 0.02
@@ -33,10 +41,10 @@ class Finding:
 def verify(folder: str | Path, rerun: int = 1, table: str | None = None) -> Iterator[Finding]:
     """Go through all records of a folder.
 
-    For each: the file can be read; it has the trials of its configuration's grid, each once; at a
-    scale with a preset the configuration is the preset's; the data files it read are those of this
-    package; every claim gives a verdict; every figure can be drawn. For the `cpu` records some
-    trials are run again, and have to give what is stored.
+    For each: the file can be read; a commit of this history made it; it has the trials of its
+    configuration's grid, each once; at a scale with a preset the configuration is the preset's; the
+    data files it read are those of this package; every claim gives a verdict; every figure can be
+    drawn. For the `cpu` records some trials are run again, and have to give what is stored.
 
     Args:
         folder: where the records lie, as `NAME-SCALE.json`.
@@ -80,6 +88,7 @@ def verify(folder: str | Path, rerun: int = 1, table: str | None = None) -> Iter
 
 def _verify_record(experiment: Experiment, record: Record, stem: str) -> Iterator[Finding]:
     for what, check in (
+        ("commit", _fault_of_commit),
         ("configuration", _fault_of_config),
         ("trials", _fault_of_trials),
         ("data", _fault_of_data),
@@ -87,6 +96,18 @@ def _verify_record(experiment: Experiment, record: Record, stem: str) -> Iterato
         ("figures", _fault_of_figures),
     ):
         yield Finding(stem, what, check(experiment, record))
+
+
+def _fault_of_commit(_: Experiment, record: Record) -> str | None:
+    """Only where the history is at hand: in a checkout that is not a shallow one."""
+    if record.commit is None:
+        return "was made outside a checkout: nobody can tell by which code"
+    commit, _, changes = record.commit.partition("+")
+    if changes:
+        return "was made by code that was never committed"
+    if is_in_history(commit) is False:
+        return f"was made by commit {commit}, which is not in this history"
+    return None
 
 
 def _fault_of_config(experiment: Experiment, record: Record) -> str | None:
