@@ -42,11 +42,12 @@ window.linfcourseExplorable ??= (() => {
       for (const [k, panel] of panels.entries()) {
         const spec = { ...panel, datasets: { ...panel.datasets, ...tables } };
         drawn.push((await vegaEmbed(places[k], spec, options)).view);
+        places[k].ariaHidden = "true"; // the figure has one description, not one for each mark
       }
       const show = (name, k) => {
         const { values, texts } = controls[name];
         const input = figure.querySelector(`[name="${name}"]`);
-        input.setAttribute("aria-valuetext", texts[k]);
+        if (input.type === "range") input.setAttribute("aria-valuetext", texts[k]);
         figure.querySelector(`output[for="${input.id}"]`).textContent = texts[k];
         for (const view of drawn) view.signal(name, values[k]).run();
       };

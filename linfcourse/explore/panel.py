@@ -13,7 +13,6 @@ INK, GREY = "#1b1b1b", "#8888884d"
 LOOK = {
     "background": None,
     "font": "system-ui, sans-serif",
-    "aria": False,  # the figure has one description, not one for each mark
     "view": {"stroke": None},
     "axis": {
         "labelColor": INK, "titleColor": INK, "domainColor": INK, "tickColor": INK,
