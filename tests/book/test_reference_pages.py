@@ -90,6 +90,11 @@ def test_the_reading_page_has_a_sentence_on_every_neighbour(key):
     assert f"{{{key}," in page("references.bib")
 
 
+def test_the_reading_page_has_a_place_for_every_entry_of_the_bibliography():
+    keys = re.findall(r"^@\w+\{(\S+),", page("references.bib"), re.MULTILINE)
+    assert [key for key in keys if f"`{key}`" not in page("further_reading.md")] == []
+
+
 def test_the_claims_that_the_reading_page_names_exist():
     known = {c.id for name in experiments.NAMES for c in experiments.get(name).claims}
     named = set(re.findall(r"(?<!\})`(\w+\.\w+)`", page("further_reading.md")))
