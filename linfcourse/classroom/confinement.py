@@ -28,13 +28,21 @@ NO_NEW_PRIVILEGES = 38
 
 @functools.cache
 def namespaces() -> list[str]:
-    """A command prefix that gives a process its own network, process numbers and shared memory."""
+    """A command prefix that gives a process its own network, process numbers and shared memory.
+
+    Where mounting is allowed as well, it sees only its own processes in /proc, and an empty /run,
+    where services of the machine have their sockets.
+    """
     if platform.system() != "Linux" or not shutil.which("unshare"):
         return []
-    prefix = ["unshare", "--user", "--map-root-user", "--net", "--ipc", "--pid", "--fork"]
-    prefix += ["--kill-child"]
-    tried = subprocess.run([*prefix, "true"], capture_output=True, timeout=20)
-    return prefix if tried.returncode == 0 else []
+    own = ["unshare", "--user", "--map-root-user", "--net", "--ipc", "--pid", "--fork"]
+    own += ["--kill-child"]
+    hide_run = ["sh", "-c", 'mount -t tmpfs none /run && exec "$@"', "sh"]
+    for prefix in ([*own, "--mount-proc", *hide_run], own):
+        tried = subprocess.run([*prefix, "true"], capture_output=True, timeout=20)
+        if tried.returncode == 0:
+            return prefix
+    return []
 
 
 def _landlock_version() -> int:
@@ -121,3 +129,20 @@ def memory_of(pids: Iterable[int]) -> int:
         except (OSError, IndexError, ValueError):
             continue
     return pages * resource.getpagesize()
+
+
+def size_of(folder: str | Path, enough: int) -> int:
+    """Bytes of a folder's files, each counted as at least 4096; stops counting at `enough`."""
+    total, todo = 0, [str(folder)]
+    while todo and total < enough:
+        try:
+            with os.scandir(todo.pop()) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        todo.append(entry.path)
+                    total += max(4096, entry.stat(follow_symlinks=False).st_size)
+                    if total >= enough:
+                        break
+        except OSError:
+            continue
+    return total

@@ -108,10 +108,11 @@ def grade_folder(
             f"{graded.points:g}/{automatic:g}{first}",
             flush=True,
         )
-    results = list(_noting_copies(results))
+    students = _roster(roster) if roster else []
+    results = [(s, _noting_strangers(s, graded, students)) for s, graded in _noting_copies(results)]
     marks = _marks(out / "marks.csv", assignment, results)
     results = [(s, _with_marks(graded, marks.get(s.path.name, {}))) for s, graded in results]
-    write_canvas(out / "grades.csv", assignment, results, roster)
+    write_canvas(out / "grades.csv", assignment, results, students)
     write_report(out / "report.csv", assignment, results)
     for submission, graded in results:
         (out / "feedback" / f"{submission.path.stem}.md").write_text(
@@ -207,14 +208,13 @@ def write_canvas(
     file: Path,
     assignment: Assignment,
     results: list[tuple[Submission, Graded]],
-    roster: str | Path | None = None,
+    students: list[list[str]],
 ) -> None:
     """The table that Canvas imports: total and points of each question.
 
-    With a roster, a gradebook exported from Canvas, its students and ids are taken; a submission
-    belongs to the student whose Canvas id is in the file's name, or whose login is the file's name.
+    `students` are the rows of a gradebook exported from Canvas, and may be empty; a submission
+    belongs to the one whose Canvas id is in the file's name, or whose login is the file's name.
     """
-    students = _roster(roster) if roster else []
     header = [assignment.title, *(f"{assignment.name} {q.name}" for q in assignment.questions)]
     with file.open("w", newline="", encoding="utf-8") as lines:
         table = csv.writer(lines)
@@ -223,6 +223,8 @@ def write_canvas(
         table.writerow(["    Points Possible", "", "", "", "", *possible])
         for submission, graded in results:
             who = _owner(submission, students)
+            if students and who not in students:
+                print(f"{submission.path.name}: nobody in the roster", file=sys.stderr)
             points = ["" if q.points is None else f"{q.points:g}" for q in graded.questions]
             table.writerow([*who, f"{graded.points:g}", *points])
 
@@ -236,14 +238,22 @@ def _roster(file: str | Path) -> list[list[str]]:
         ]
 
 
+def _noting_strangers(submission: Submission, graded: Graded, students: list[list[str]]) -> Graded:
+    """Say so if the student number in a notebook is not that of the student who handed it in."""
+    if not students or not graded.student:
+        return graded
+    owner = [part.lower() for part in _owner(submission, students) if part]
+    if any(part.strip().lower() in owner for part in graded.student.split(",")):
+        return graded
+    return replace(graded, notes=[*graded.notes, "STUDENT is not who handed this in"])
+
+
 def _owner(submission: Submission, students: list[list[str]]) -> list[str]:
     for student in students:
         if submission.canvas_id and student[1] == submission.canvas_id:
             return student
         if submission.name in (student[2], student[3]):
             return student
-    if students:
-        print(f"{submission.path.name}: nobody in the roster", file=sys.stderr)
     return [safe(submission.name), submission.canvas_id, "", "", ""]
 
 

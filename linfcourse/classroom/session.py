@@ -32,6 +32,7 @@ class Limits:
     cell: float = 60.0
     call: float = 20.0
     memory: int = 3 * 2**30
+    disk: int = 2**29
     processes: int = 16
 
 
@@ -129,7 +130,9 @@ class Session:
         os.close(there)
         os.close(back)
         threading.Thread(target=self._drain, args=(self._process,), daemon=True).start()
-        threading.Thread(target=self._watch, args=(self._process,), daemon=True).start()
+        threading.Thread(
+            target=self._watch, args=(self._process, self._folder), daemon=True
+        ).start()
         request = {"ask": "run", "cells": self.cells, "cell_seconds": self.limits.cell}
         try:
             self.errors = [str(line) for line in self._exchange(request, limits.total, "a cell")]
@@ -207,8 +210,8 @@ class Session:
             while part := os.read(process.stdout.fileno(), 65536):
                 self.output = (self.output + part)[:keep]
 
-    def _watch(self, process: subprocess.Popen) -> None:
-        """Kill a submission that takes too much memory or starts too many processes.
+    def _watch(self, process: subprocess.Popen, folder: str) -> None:
+        """Kill a submission that takes too much memory or disk, or starts too many processes.
 
         A single process meets its own limit first, as a MemoryError; this one is for many.
         """
@@ -217,6 +220,7 @@ class Session:
             if (
                 len(pids) > self.limits.processes
                 or confinement.memory_of(pids) > 1.5 * self.limits.memory
+                or confinement.size_of(folder, self.limits.disk) >= self.limits.disk
             ):
                 _kill(process)
                 return

@@ -90,12 +90,16 @@ def test_a_hostile_submission_gains_nothing(name, tmp_path):
             "import os, time\nfor _ in range(200):\n    if os.fork() == 0: time.sleep(60)",
             "ended the process",
         ),
+        (
+            "for n in range(10**6):\n    open(f'{n}', 'w').write('x' * 2**20)",
+            "ended the process",
+        ),
     ],
-    ids=["exits", "loops_for_ever", "fills_memory", "forks"],
+    ids=["exits", "loops_for_ever", "fills_memory", "forks", "fills_the_disk"],
 )
 def test_what_a_notebook_breaks_it_breaks_for_itself(cell, note, tmp_path):
     total = 12 if note == "took too long" else 60
-    limits = Limits(total=total, cell=total / 2, call=2, memory=2**30, processes=16)
+    limits = Limits(total=total, cell=total / 2, call=2, memory=2**30, disk=2**26, processes=16)
     started = time.monotonic()
     graded = grade(notebook(tmp_path / "a.ipynb", WRONG, cell), ASSIGNMENT, limits)
     assert time.monotonic() - started < 90
@@ -120,12 +124,15 @@ try: socket.create_connection(("127.0.0.1", 22), 1); seen.append("connected")
 except OSError as error: seen += [error] * (error.errno == 111)
 try: seen.append(open(f"/proc/{{os.getppid()}}/mem", "rb").read(1))
 except OSError: pass
+processes = [p for p in os.listdir("/proc") if p.isdigit()]
 import gc
 seen += [o for o in gc.get_objects() if type(o).__name__ in ("Case", "Assignment")]
 """
     with Session([look], LIMITS) as session:
         assert session.get("seen") == []
         assert session.errors == []
+        if "--mount-proc" in confinement.namespaces():
+            assert len(session.get("processes")) < 5
 
 
 @linux
@@ -157,6 +164,7 @@ def test_the_others_are_graded_and_the_table_is_right(tmp_path):
     ]
     report = (tmp_path / "out" / "report.csv").read_text()
     assert "'=cmd()" in report and "the same code as fay" in report
+    assert report.count("STUDENT is not who handed this in") == 2  # Ada, and Fay whom nobody knows
     feedback = (tmp_path / "out" / "feedback" / "cyd_103_9003_double.md").read_text()
     assert "wrong on inputs that are not in the notebook" in feedback and "-5" not in feedback
 
