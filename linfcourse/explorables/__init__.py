@@ -17,6 +17,7 @@ CHAPTERS = (
     "chapter_09",
     "chapter_10",
     "chapter_12",
+    "chapter_13",
     "chapter_14",
     "chapter_16",
 )
