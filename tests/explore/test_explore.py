@@ -146,3 +146,40 @@ def test_the_files_in_the_book_are_those_that_the_cdn_must_serve(name):
 
 def test_the_limit_is_that_of_a_page():
     assert module.LIMIT == 300_000
+
+
+@pytest.mark.browser
+def test_outside_of_the_book_vega_comes_from_the_cdn_by_its_hash(tmp_path):
+    """Jupyter and Colab: no folder of ours, perhaps a module loader; a wrong file is refused."""
+    from tools.page_check import chromium, find_chromium
+
+    path = find_chromium()
+    if not path:
+        pytest.skip("no Chromium")
+    (tmp_path / "page.html").write_text(
+        "<!doctype html><meta charset=utf-8><script>function define() { throw new Error('taken') }"
+        f"; define.amd = {{}}</script>{make().html}",
+        encoding="utf-8",
+    )
+
+    def serving(spoiled):
+        def serve(route):
+            name = route.request.url.split("/")[-1]
+            content = (VENDORED / name).read_bytes() + (b"\n" if name == spoiled else b"")
+            headers = {"access-control-allow-origin": "*", "content-type": "text/javascript"}
+            route.fulfill(body=content, headers=headers)
+
+        return serve
+
+    with chromium(path) as browser:
+        for spoiled, state in (("", "drawn"), ("vega-lite.min.js", "failed")):
+            page, asked = browser.new_page(), []
+            page.on("request", lambda request, asked=asked: asked.append(request.url))
+            page.route("https://**/*", serving(spoiled))
+            page.goto((tmp_path / "page.html").as_uri())
+            page.wait_for_selector(f"[data-state={state}]")
+            addresses = [url for url in asked if url.startswith("https://")]
+            assert all(url.startswith("https://cdn.jsdelivr.net/npm/vega") for url in addresses)
+            assert len(addresses) == (2 if spoiled else 3)
+            assert page.evaluate("typeof define.amd") == "object"  # given back
+            page.close()
