@@ -14,7 +14,8 @@ def chapters_with_claims(table: str) -> dict[int, str]:
 
 def add_link(app, pagename, templatename, context, doctree):
     chapter = re.fullmatch(r"book/chapters/(\d+)_\w+", pagename)
-    anchors = chapters_with_claims(TABLE.read_text(encoding="utf-8"))
+    # A book without the page of claims, such as a part of this one, has nothing to link to.
+    anchors = chapters_with_claims(TABLE.read_text(encoding="utf-8")) if TABLE.exists() else {}
     if chapter is None or int(chapter.group(1)) not in anchors:
         return
     target = f"{context['pathto']('book/claims')}#{anchors[int(chapter.group(1))]}"
