@@ -146,7 +146,7 @@ def _noting_copies(
         student[graded.student].append(submission.name)
     for submission, graded in results:
         notes = list(graded.notes)
-        if graded.fingerprint and len(code[graded.fingerprint]) > 1:
+        if graded.points and len(code[graded.fingerprint]) > 1:
             others = [n for n in code[graded.fingerprint] if n != submission.name]
             notes.append(f"the same code as {', '.join(others)}")
         if graded.student and len(student[graded.student]) > 1:
