@@ -62,13 +62,19 @@ def means() -> dict[str, bool]:
 
 
 def confine_files(read: Iterable[str | Path], write: Iterable[str | Path]) -> bool:
-    """From now on this process and its children open nothing else. False: the kernel cannot."""
+    """From now on this process and its children open nothing else. False: the kernel cannot.
+
+    Where the kernel knows how, they do not connect or send signals to other processes either.
+    """
     version = _landlock_version()
     if version == 0:
         return False
     libc = ctypes.CDLL(None, use_errno=True)
     every = (1 << RIGHTS_OF_VERSION.get(version, 16)) - 1
-    attributes = struct.pack("Q", every)
+    # newer kernels also refuse TCP (bind, connect), and signals and abstract sockets to the outside
+    attributes = struct.pack("QQQ", every, 0b11, 0b11)[
+        : 8 if version < 4 else 16 if version < 6 else 24
+    ]
     rules = libc.syscall(CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), 0)
     if rules < 0:
         return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import select
 import shutil
@@ -22,6 +23,24 @@ from linfcourse.classroom import confinement, wire
 
 LIBRARY = Path(__file__).resolve().parents[2]
 NOBODY = 65534
+
+
+@functools.cache
+def _hand_to_nobody() -> bool:
+    """Where there are no namespaces, root runs submissions as a user who owns nothing.
+
+    Unless that user may not read Python and the library, as in a folder of root's own.
+    """
+    if confinement.namespaces() or os.geteuid() != 0:
+        return False
+    code = f"import sys; sys.path.insert(0, {str(LIBRARY)!r}); import linfcourse.classroom.worker"
+    try:
+        tried = subprocess.run(
+            [sys.executable, "-I", "-c", code], user=NOBODY, capture_output=True, timeout=120
+        )
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return tried.returncode == 0
 
 
 @dataclass(frozen=True)
@@ -92,8 +111,7 @@ class Session:
         """Run the notebook in a new process."""
         self.life += 1
         self._folder = tempfile.mkdtemp(prefix="submission-")
-        # Where there are no namespaces, root hands its submissions to a user who owns nothing.
-        other_user = {"user": NOBODY} if not confinement.namespaces() and os.geteuid() == 0 else {}
+        other_user = {"user": NOBODY} if _hand_to_nobody() else {}
         if other_user:
             os.chown(self._folder, NOBODY, -1)
         there, self._out = os.pipe()

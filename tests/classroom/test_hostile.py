@@ -176,3 +176,15 @@ def test_shell_lines_and_magics_do_not_stop_a_cell(tmp_path):
     with Session(cells_of(path), LIMITS) as session:
         assert session.get("y") == 3
         assert session.errors == []
+
+
+@pytest.mark.skipif(not confinement.means()["files"], reason="needs Landlock")
+def test_without_namespaces_files_are_still_out_of_reach(tmp_path, monkeypatch):
+    monkeypatch.setattr(confinement, "namespaces", list)
+    (tmp_path / "secret.txt").write_text("the hidden tests")
+    look = (
+        f"try: seen = open({str(tmp_path / 'secret.txt')!r}).read()\n"
+        "except OSError as error: seen = error.errno"
+    )
+    with Session([look], LIMITS) as session:
+        assert session.get("seen") == 13  # permission denied
