@@ -35,6 +35,8 @@ img { max-width: 100%; height: auto; }
 .pdf-part p { margin: 0; }
 figcaption, .caption-text, .caption-number { color: #333 !important; }
 """
+ALL_DRAWN = """() => [...document.querySelectorAll(".explorable")]
+  .every(figure => figure.dataset.state === "drawn")"""
 FOOTER = (
     '<div style="width: 100%; font-size: 8px; text-align: center; color: #555">'
     '<span class="pageNumber"></span></div>'
@@ -71,6 +73,8 @@ def join_page(html: str, page: str, known: set[str]) -> Tag:
     article["class"], article["id"] = ["pdf-page"], anchor(page)
     folder = Path(page).parent
     for node in article.find_all(id=True):
+        if node.find_parent(class_="explorable") or "explorable" in node.get("class", []):
+            continue  # its script looks for it, and its id is that of its content
         node["id"] = anchor(page, node["id"])
     for node in article.find_all(attrs={"src": True}):
         node["src"] = _resolved(node["src"], folder)
@@ -153,9 +157,12 @@ def print_book(book: Path, toc: dict, target: Path) -> None:
         joined.write(join(book, toc))
         joined.flush()
         with chromium(browser_path) as browser, watched_page(browser, book.as_uri()) as page:
+            # As wide as the paper between its margins at the scale below: figures fit themselves.
+            page.set_viewport_size({"width": 830, "height": 1100})
             page.goto(Path(joined.name).as_uri(), wait_until="load", timeout=300_000)
             page.evaluate(WAIT_FOR_FORMULAS.replace("30000", "300000"))
             page.evaluate("() => Promise.all([...document.images].map(image => image.decode()))")
+            page.wait_for_function(ALL_DRAWN)
             if page.faults:
                 raise RuntimeError("; ".join(page.faults[:5]))
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -61,6 +61,7 @@ def test_the_pdf_has_formulas_page_numbers_an_outline_and_links_that_work(tmp_pa
     whole = "\n".join(texts)
     assert "Notation" in whole and "The second part" in whole and "Exercise 3.1" in whole
     assert r"\lVert" not in whole
+    assert "turned by" in whole and "needs JavaScript" not in whole  # the figure to turn is drawn
 
     def titles(outline):
         for entry in outline:
