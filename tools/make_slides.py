@@ -14,7 +14,7 @@ from pathlib import Path
 from bs4 import BeautifulSoup, Tag
 
 STYLE = """
-html { scroll-snap-type: y mandatory; font-size: 24px; }
+:root { scroll-snap-type: y mandatory; scroll-behavior: auto; scroll-padding: 0; font-size: 24px; }
 body { display: block; margin: 0; }
 .slide { min-height: 100vh; box-sizing: border-box; padding: 4vh 8vw; scroll-snap-align: start;
   display: flex; flex-direction: column; justify-content: center; overflow-wrap: break-word; }
@@ -38,6 +38,24 @@ addEventListener("keydown", event => {
   const to = Math.min(slides.length - 1, Math.max(0, here() + step));
   slides[to].scrollIntoView();
 });
+// A slide that is taller than the screen is drawn smaller: a class sees all of it at once.
+const fit = () => {
+  const before = here();
+  const draw = (slide, zoom) => {
+    slide.style.zoom = zoom;
+    slide.style.minHeight = `${100 / zoom}vh`;
+  };
+  for (const slide of slides) draw(slide, 1);
+  for (const slide of slides)
+    for (let zoom = 1, tries = 0; tries < 5; tries++) {  // padding does not shrink with the text
+      const height = slide.getBoundingClientRect().height;
+      if (height < innerHeight + 1) break;
+      draw(slide, (zoom *= (innerHeight / height) * 0.99));
+    }
+  if (before > 0) slides[before].scrollIntoView();
+};
+addEventListener("resize", fit);
+addEventListener("load", () => Promise.resolve(window.MathJax?.startup?.promise).then(fit));
 """
 
 STATEMENTS = ("definition", "theorem", "lemma", "proposition", "corollary")
@@ -49,6 +67,12 @@ def is_statement(element: Tag) -> bool:
     return "proof" in classes and any(kind in classes for kind in STATEMENTS)
 
 
+def goes_on(element: Tag) -> bool:
+    """A sentence has begun in this paragraph, list or formula and goes on after it."""
+    text = element.get_text().strip().removesuffix("\\]").removesuffix("\\end{aligned}")
+    return not text.rstrip().endswith((".", "?", "!"))
+
+
 def section_slides(section: Tag) -> list[list[Tag]]:
     """The slides of one section, each a list of elements."""
     heading = section.find("h2")
@@ -56,7 +80,10 @@ def section_slides(section: Tag) -> list[list[Tag]]:
     slides = [first]
     for child in section.find_all(recursive=False):
         classes = child.get("class") or []
+        runs_on = child.find_previous_sibling() is first[-1] and goes_on(first[-1])
         if child.name == "p" and len(first) == 1:
+            first.append(child)
+        elif runs_on and (child.name in ("p", "ul", "ol") or "math" in classes):
             first.append(child)
         elif child.name == "ul" and "does not show" in heading.get_text():
             first.append(child)
@@ -85,7 +112,7 @@ def slides_of(page: str) -> tuple[str, list[tuple[str, list[Tag]]]]:
     chapter = title.find_parent("section")
     for section in chapter.find_all("section", recursive=False):
         heading = section.find("h2")
-        if heading is None or heading.get_text(strip=True) == "References":
+        if heading is None or heading.get_text(strip=True).endswith("References"):
             continue
         name = heading.get_text(" ", strip=True)
         slides += [("" if n == 0 else name, s) for n, s in enumerate(section_slides(section))]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.book.test_pages import browser  # noqa: F401  (a fixture)
 from tools.make_slides import render, slides_of
 
 ROOT = Path(__file__).parents[2]
@@ -51,7 +52,8 @@ PAGE = """<html><head><link rel="stylesheet" href="../../_static/s.css"></head><
 <section><h1>Rulers<a class="headerlink">#</a></h1>
 <div class="admonition-in-this-chapter admonition"><p class="admonition-title">In</p>
 <p>You will.</p></div>
-<section><h2>The question</h2><p>Why?</p><p>More.</p>
+<section><h2>The question</h2><p>Why is</p><div class="math notranslate">\\[a = b\\]</div>
+<p>true?</p><div class="math notranslate">\\[later\\]</div><p>More.</p>
 <div class="proof theorem admonition"><p class="admonition-title">Theorem</p>x</div>
 <div class="proof admonition"><p>Proof. The secret.</p></div>
 <div class="cell"><div class="cell_output"><figure><img src="a.png"></figure></div></div></section>
@@ -65,7 +67,24 @@ def test_slides_have_statements_figures_and_exercises_without_proofs_and_solutio
     assert title == "Rulers"
     assert len(slides) == 6
     page = render(PAGE)
-    for there in ("You will.", "Why?", "Theorem", "a.png", "Do it.", "../../_static/s.css"):
+    texts = ("You will.", "Why is", "a = b", "true?", "Theorem", "a.png", "Do it.")
+    for there in (*texts, "../../_static/s.css"):
         assert there in page
-    for not_there in ("secret", "The answer", "More.", "none", "headerlink"):
+    for not_there in ("secret", "The answer", "later", "More.", "none", "headerlink"):
         assert not_there not in page.split("</style>")[1]
+
+
+@pytest.mark.browser
+def test_every_slide_fits_on_the_screen_and_a_key_shows_the_whole_of_the_next(browser, tmp_path):  # noqa: F811
+    file = tmp_path / "slides.html"
+    file.write_text(render(PAGE.replace("Theorem</p>x", "Theorem</p>" + "x<br>" * 60)))
+    page = browser.new_page(viewport={"width": 1280, "height": 720})
+    page.goto(file.as_uri())
+    page.wait_for_function("slides.every(slide => slide.style.zoom)")
+    boxes = page.evaluate("slides.map(slide => slide.getBoundingClientRect().height)")
+    assert [round(height) for height in boxes] == [720] * 6
+    assert page.evaluate("slides[2].style.zoom") < "1"
+    for n in (1, 2, 3):
+        page.keyboard.press("ArrowRight")
+        assert page.evaluate(f"Math.round(slides[{n}].getBoundingClientRect().top)") == 0
+    page.close()
