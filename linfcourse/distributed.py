@@ -127,6 +127,15 @@ def from_writer(value: Any) -> Any:
     return held[0]
 
 
+def in_all_processes(holds: bool) -> bool:
+    """Does it hold in each of the processes? The same answer in all of them."""
+    if world_size() == 1:
+        return holds
+    values: list[Any] = [None] * world_size()
+    dist.all_gather_object(values, holds)
+    return all(values)
+
+
 def require_agreement(value: Any, what: str) -> None:
     """Raise where the processes have different values.
 

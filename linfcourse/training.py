@@ -6,7 +6,7 @@ import contextlib
 import math
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,13 @@ from linfcourse.checkpoints import (
     restore_state,
     save_checkpoint,
 )
+from linfcourse.mixed_precision import choose_precision
 from linfcourse.schedules import Schedule, constant, warmup_constant, warmup_cosine
+from linfcourse.training_arguments import check_arguments
+from linfcourse.training_step import UpdateGradient
 
 __all__ = ["History", "constant", "train", "warmup_constant", "warmup_cosine"]
 
-_AUTOCAST = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 # How many steps' losses may wait on a GPU: reading one makes the host wait for the device.
 _READ_EVERY = 50
 
@@ -44,6 +46,8 @@ class History:
         evaluations: (updates made so far, what ``evaluate`` returned), in order.
         seconds: wall time of the loop, over all sessions of a resumed run.
         diverged: whether a training loss was not finite; the run stopped there.
+        precision: in which the losses and their gradients were computed, "auto" resolved.
+        compiled: whether the loss was compiled when the run ended.
     """
 
     loss: list[float] = field(default_factory=list)
@@ -51,6 +55,18 @@ class History:
     evaluations: list[tuple[int, dict[str, float]]] = field(default_factory=list)
     seconds: float = 0.0
     diverged: bool = False
+    precision: str = "fp32"
+    compiled: bool = False
+
+    def engine(self) -> dict[str, Any]:
+        """How the losses were computed, for a record; nothing where it was plain float32.
+
+        >>> History(precision="bf16").engine()
+        {'precision': 'bf16', 'compiled': False}
+        """
+        if (self.precision, self.compiled) == ("fp32", False):
+            return {}
+        return {"precision": self.precision, "compiled": self.compiled}
 
     def final_loss(self, last: int = 50) -> float:
         """Mean training loss of the last ``last`` steps; infinite if the run diverged.
@@ -85,6 +101,7 @@ def train(
     checkpoint_every: int | None = None,
     accumulate: int = 1,
     precision: str = "fp32",
+    compile: str = "off",
     config: Mapping[str, Any] | None = None,
 ) -> History:
     """Train ``model`` for ``steps`` updates and say how it went.
@@ -100,8 +117,9 @@ def train(
     single process to rounding. Checkpoints then lie on a disk that all of them see.
 
     Args:
-        model: a module, also a wrapped one (``DistributedDataParallel``). It is put in training
-            mode, and in evaluation mode for ``evaluate``; at the end it is as before.
+        model: a module, also a wrapped one (``DistributedDataParallel``, ``torch.compile``; of the
+            latter checkpoints and ``evaluate`` see the module inside). It is put in training mode,
+            and in evaluation mode for ``evaluate``; at the end it is as before.
         loss_fn: ``(model, batch) -> scalar``, for instance ``linfcourse.models.cross_entropy``.
         batches: ``step -> batch``, on the model's device. With ``accumulate`` > 1 its argument
             counts the parts: update s uses ``batches(s·accumulate), …``. A function of its argument
@@ -120,8 +138,14 @@ def train(
         checkpoint: a file to resume from if it is there, and to write to.
         checkpoint_every: in updates (default: ten times in a run). It is always written at the end.
         accumulate: batches whose gradients are averaged for one update.
-        precision: ``"fp32"`` (the model's own dtype), ``"bf16"`` or ``"fp16"`` (autocast; fp16 with
-            loss scaling, which waits for the device at each step).
+        precision: of the loss and its gradient. ``"fp32"``: the model's own dtype; ``"tf32"``: the
+            same, with products in TF32 on cards that have it; ``"bf16"`` or ``"fp16"``: autocast,
+            fp16 with loss scaling, which waits for the device at each step; ``"auto"``: bf16 on
+            CUDA cards that compute in it, fp16 on older ones, fp32 elsewhere. ``evaluate`` and the
+            optimizer run outside all that.
+        compile: ``"on"`` compiles ``loss_fn`` with its model (``torch.compile``), ``"auto"`` does
+            so on CUDA. The run is the same to rounding. Where it cannot be done, a warning says why
+            and the run goes on without.
         config: plain values that identify the run beyond these arguments, such as the sizes of the
             model and the seed of the data. A checkpoint with others is refused.
 
@@ -142,14 +166,17 @@ def train(
     (7.0, 0.036)
     """
     schedule = constant() if schedule is None else schedule
-    _check_arguments(
+    check_arguments(
         model, loss_fn, batches, optimizer, steps, schedule, clip, evaluate, eval_every, seed,
-        checkpoint, checkpoint_every, accumulate, precision,
+        checkpoint, checkpoint_every, accumulate, precision, compile,
     )  # fmt: skip
     if checkpoint_every is None:
         checkpoint_every = math.ceil(steps / 10)
     params = [p for group in optimizer.param_groups for p in group["params"]]
     device = params[0].device
+    precision = choose_precision(precision, device)
+    compiles = compile == "on" or (compile == "auto" and device.type == "cuda")
+    plain = getattr(model, "_orig_mod", model)  # what torch.compile has wrapped
     base_lrs = [float(group["lr"]) for group in optimizer.param_groups]
     scaler = torch.amp.GradScaler(device.type) if precision == "fp16" else None
     resumed = run = None
@@ -158,7 +185,7 @@ def train(
             "steps": steps, "seed": seed, "clip": clip, "eval_every": eval_every,
             "accumulate": accumulate, "precision": precision,
         }  # fmt: skip
-        run = identify_run(model, optimizer, schedule, arguments, config)
+        run = identify_run(plain, optimizer, schedule, arguments, config)
         if Path(checkpoint).exists():
             resumed = load_checkpoint(checkpoint, run)
         distributed.require_agreement(
@@ -177,11 +204,17 @@ def train(
         if resumed is None:
             _seed_rng(seed + 10_007 * distributed.rank(), device)
         else:
-            restore_state(resumed["training"], model, optimizer, scaler, device)
+            restore_state(resumed["training"], plain, optimizer, scaler, device)
             history, start = History(**resumed["history"]), resumed["done"]
             if distributed.rank():  # the checkpoint holds the writer's random numbers
                 _seed_rng(seed + 10_007 * distributed.rank() + start, device)
-        shared, shared_loss = distributed.shared_loss(model, loss_fn)
+        model.train()
+        with _fork_rng(device):
+            gradient = UpdateGradient(
+                model, loss_fn, batches, accumulate, device, precision, scaler,
+                compile_at=start if compiles and start < steps else None,
+            )  # fmt: skip
+        history.precision = precision
         bar = stack.enter_context(
             tqdm(
                 total=steps,
@@ -192,9 +225,8 @@ def train(
             )
         )
         began = time.perf_counter() - history.seconds
-        model.train()
         if resumed is None and evaluate is not None:
-            _evaluate(evaluate, model, device, 0, history)
+            _evaluate(evaluate, plain, device, 0, history)
 
         for step in range(start, steps):
             if history.diverged:  # also where the checkpoint of a diverged run was loaded
@@ -206,9 +238,7 @@ def train(
                 )
             _set_lrs(optimizer, base_lrs, multiplier)
             optimizer.zero_grad(set_to_none=True)
-            loss = _backward(
-                shared, shared_loss, batches, step, accumulate, device, precision, scaler
-            )
+            loss = gradient(step)
             if scaler is not None:
                 scaler.unscale_(optimizer)
             if clip is not None:
@@ -230,10 +260,11 @@ def train(
                 _read_losses(waiting, history)
                 bar.set_postfix(loss=f"{history.loss[-1]:.4g}", refresh=False)
             if evaluating and not history.diverged:
-                _evaluate(evaluate, model, device, done, history)
+                _evaluate(evaluate, plain, device, done, history)
             history.seconds = time.perf_counter() - began
+            history.compiled = gradient.compiled
             if checkpoint is not None and (saving or history.diverged) and distributed.is_writer():
-                training = capture_state(model, optimizer, scaler, device)
+                training = capture_state(plain, optimizer, scaler, device)
                 state = {"done": done, "training": training, "history": asdict(history)}
                 save_checkpoint(checkpoint, run, state)
     return history
@@ -241,31 +272,6 @@ def train(
 
 def _is_due(done: int, every: int | None, steps: int) -> bool:
     return done == steps or (every is not None and done % every == 0)
-
-
-def _backward(model, loss_fn, batches, step, accumulate, device, precision, scaler) -> Tensor:
-    """Gradients of one update's mean loss into ``.grad``; the loss, still on its device."""
-    total = None
-    for part in range(accumulate):
-        # Wrapped for several processes, the model exchanges gradients once, after the last part.
-        last = part == accumulate - 1
-        alone = (
-            contextlib.nullcontext() if last or not hasattr(model, "no_sync") else model.no_sync()
-        )
-        with alone:
-            with torch.autocast(device.type, _AUTOCAST[precision], enabled=precision != "fp32"):
-                loss = loss_fn(model, batches(step * accumulate + part))
-            if not isinstance(loss, Tensor) or loss.dim() != 0 or not loss.requires_grad:
-                got = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
-                raise ValueError(
-                    "loss_fn must return a scalar tensor that depends on the model's parameters, "
-                    f"got {got}" + (" without a gradient" if got == () else "")
-                )
-            share = loss / accumulate
-            (share if scaler is None else scaler.scale(share)).backward()
-        share = share.detach()
-        total = share if total is None else total + share
-    return total
 
 
 def _read_losses(waiting: list[Tensor], history: History) -> None:
@@ -309,46 +315,3 @@ def _seed_rng(seed: int, device: torch.device) -> None:
     if device.type == "cuda":
         with torch.cuda.device(device):
             torch.cuda.manual_seed(seed)
-
-
-def _check_arguments(
-    model, loss_fn, batches, optimizer, steps, schedule, clip, evaluate, eval_every, seed,
-    checkpoint, checkpoint_every, accumulate, precision,
-) -> None:  # fmt: skip
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
-    if not isinstance(optimizer, Optimizer):
-        raise TypeError(f"optimizer must be a torch Optimizer, got {type(optimizer).__name__}")
-    own = {id(p) for p in model.parameters()}
-    if not any(id(p) in own for group in optimizer.param_groups for p in group["params"]):
-        raise ValueError(
-            "optimizer holds no parameter of this model: make it from model.parameters() of the "
-            "model that is trained, after it was moved to its device"
-        )
-    for name, function in (("loss_fn", loss_fn), ("batches", batches), ("schedule", schedule)):
-        if not callable(function):
-            hint = ""
-            if name == "batches" and isinstance(function, Iterable):
-                hint = ", step -> batch: a loader has no way back to the batch where a run stopped"
-            raise TypeError(f"{name} must be a function{hint}, got {type(function).__name__}")
-    if evaluate is not None and not callable(evaluate):
-        raise TypeError(f"evaluate must be a function of the model, got {type(evaluate).__name__}")
-    counts = {"steps": steps, "accumulate": accumulate, "eval_every": eval_every,
-              "checkpoint_every": checkpoint_every}  # fmt: skip
-    for name, value in counts.items():
-        if value is None and name.endswith("every"):
-            continue
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise TypeError(f"{name} must be an integer, got {value!r}")
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1, got {value}")
-    if isinstance(seed, bool) or not isinstance(seed, int):
-        raise TypeError(f"seed must be an integer, got {seed!r}")
-    if eval_every is not None and evaluate is None:
-        raise ValueError("eval_every needs evaluate, a function of the model")
-    if checkpoint_every is not None and checkpoint is None:
-        raise ValueError("checkpoint_every needs checkpoint, the path of a file")
-    if clip is not None and (isinstance(clip, str | bool) or not 0.0 < clip <= math.inf):
-        raise ValueError(f"clip must be a positive norm or None, got {clip!r}")
-    if precision not in _AUTOCAST:
-        raise ValueError(f"precision must be one of {', '.join(_AUTOCAST)}; got {precision!r}")

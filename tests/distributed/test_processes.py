@@ -47,6 +47,13 @@ def test_two_processes_take_the_path_of_one(results):
         assert torch.allclose(together["params"], alone["params"], rtol=1e-6, atol=1e-9), key
 
 
+def test_two_processes_that_compile_take_it_too(results):
+    _, saved = results
+    alone, together = saved["1-0"]["adamw", 2], saved["2-0"]["adamw", 2, "compiled"]
+    assert together["loss"] == pytest.approx(alone["loss"], rel=1e-9)
+    assert torch.allclose(together["params"], alone["params"], rtol=1e-6, atol=1e-9)
+
+
 def test_all_processes_hold_the_same_weights_bit_for_bit(results):
     _, saved = results
     for key, first in saved["2-0"].items():

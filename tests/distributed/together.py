@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from linfcourse import distributed
+from linfcourse import compiling, distributed
 from linfcourse.data import shakespeare
 from linfcourse.experiments.hessian_norms import measure_norms
 from linfcourse.models import GPT, GPTConfig
@@ -27,7 +27,7 @@ OPTIMIZERS = {
 }
 
 
-def run(name: str, accumulate: int) -> dict:
+def run(name: str, accumulate: int, compile: str = "off") -> dict:
     torch.manual_seed(0)
     text = shakespeare()
     model = GPT(GPTConfig(text.vocab_size, context=8, n_layer=1, n_head=2, width=8)).double()
@@ -49,7 +49,9 @@ def run(name: str, accumulate: int) -> dict:
         clip=1.0,
         evaluate=norms if name == "adamw" else None,
         accumulate=accumulate,
+        compile=compile,
     )
+    assert history.compiled == (compile == "on")
     params = torch.nn.utils.parameters_to_vector(model.parameters()).detach()
     return {"loss": history.loss, "params": params, "norms": history.evaluations}
 
@@ -58,6 +60,9 @@ def main(folder: Path) -> None:
     several = distributed.started_by_torchrun()
     with distributed.data_parallel(timeout=60) if several else nullcontext():
         results = {(name, a): run(name, a) for name in OPTIMIZERS for a in (1, 2)}
+        if several:
+            compiling.BACKEND = "aot_eager"  # all of torch.compile but its slow last stage
+            results["adamw", 2, "compiled"] = run("adamw", 2, compile="on")
         torch.save(results, folder / f"{distributed.world_size()}-{distributed.rank()}.pt")
         if several:
             try:
