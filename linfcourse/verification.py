@@ -15,6 +15,7 @@ import torch
 
 from linfcourse import experiments, ledger
 from linfcourse.experiments import Experiment
+from linfcourse.experiments.configs import differing_fields
 from linfcourse.records import (
     Record,
     Trial,
@@ -111,12 +112,7 @@ def _fault_of_commit(_: Experiment, record: Record) -> str | None:
 
 
 def _fault_of_config(experiment: Experiment, record: Record) -> str | None:
-    preset = encode(asdict(experiment.config(record.scale)))
-    differing = sorted(
-        name
-        for name in {*preset, *record.config}
-        if preset.get(name) != encode(record.config.get(name))
-    )
+    differing = differing_fields(asdict(experiment.config(record.scale)), record.config)
     return f"differs from the preset in {', '.join(differing)}" if differing else None
 
 

@@ -51,6 +51,8 @@ class Config:
         measure_every: in updates.
         moments: updates after which a histogram of the weights is kept.
         checkpoints: folder for the state of unfinished trials; None keeps none.
+        compile: as in `linfcourse.training.train`. The precision is float32 everywhere: rounding
+            gradients to half precision would be the noise that the full batch is there to avoid.
     """
 
     seeds: tuple[int, ...] = (0, 1, 2)
@@ -73,6 +75,7 @@ class Config:
     measure_every: int = 100
     moments: tuple[int, ...] = (0, 200, 500, 1000, 2000, 5000)
     checkpoints: str | None = None
+    compile: str = "off"
 
 
 PRESETS = {
@@ -83,7 +86,7 @@ PRESETS = {
             *_each((1.0, 2.0), ((0.9, 0.999),), "cosine"),
             *_each((2.0,), ((0.9, 0.95), (0.9, 0.99))),
         ),
-        n_head=4, width=48, context=32, windows=128, batch=128,
+        n_head=4, width=48, context=32, windows=128, batch=128, compile="auto",
     ),
     # What we know of the paper's setting: two layers, Penn Treebank, full batch, no dropout,
     # lr 1e-3, 12,800 steps, λ = 1 and 2. Sizes and pairs of betas are ours. Penn Treebank does not
@@ -96,6 +99,7 @@ PRESETS = {
         ),
         steps=12_800, n_head=4, width=128, context=64, windows=None, batch=512,
         moments=(0, 200, 500, 1000, 2000, 5000, 12_800), checkpoints="runs/checkpoints",
+        compile="auto",
     ),
 }  # fmt: skip
 
@@ -211,10 +215,12 @@ def run_trial(
         seed=seed,
         checkpoint=file,
         accumulate=len(parts),
+        compile=config.compile,
     )
     if file is not None:
         file.unlink()
-    return summarise(history.evaluations, config.moments, decayed=weight_decay > 0)
+    summary = summarise(history.evaluations, config.moments, decayed=weight_decay > 0)
+    return {**summary, **history.engine()}
 
 
 EXPERIMENT = Experiment(

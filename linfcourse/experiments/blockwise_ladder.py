@@ -59,6 +59,7 @@ class Config:
         measuring_lr: the lr on the way there.
         measuring_seeds: on which seeds.
         probes: Hessian-vector products for each measurement.
+        precision, compile: as in `linfcourse.training.train`.
     """
 
     partitions: tuple[str, ...] = tuple(PARTITIONS)
@@ -78,6 +79,8 @@ class Config:
     measuring_lr: float = 0.02
     measuring_seeds: tuple[int, ...] = (0, 1, 2)
     probes: int = 384
+    precision: str = "fp32"
+    compile: str = "off"
 
 
 PRESETS = {
@@ -86,12 +89,14 @@ PRESETS = {
         lrs=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05), seeds=(0, 1, 2),
         n_layer=4, n_head=4, width=128, context=128, batch=64, steps=1000, warmup=100, last=100,
         measured_after=500, measuring_lr=0.005, probes=512,
+        precision="auto", compile="auto",
     ),
     # The paper's setting for this comparison could not be checked: a GPT-2 on the embedded text.
     "paper": Config(
         lrs=(0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03), seeds=(0, 1, 2),
         n_layer=12, n_head=12, width=768, context=256, batch=64, steps=5000, warmup=500,
         betas=(0.9, 0.95), last=200, measured_after=2500, measuring_lr=0.001, probes=1024,
+        precision="auto", compile="auto",
     ),
 }  # fmt: skip
 
@@ -132,7 +137,7 @@ def run_trial(
         history = _train(config, model, seed, rule, lr, config.steps)
         final = math.inf if history.diverged else history.final_loss(config.last)
         blocks = int(rule.ids(list(model.parameters())).max()) + 1
-        return {"final_loss": final, "blocks": blocks}
+        return {"final_loss": final, "blocks": blocks, **history.engine()}
     # Cut as for training, by the initial weights: "sorted" looks at gradients there.
     initial = make_model(config, seed, device)
     ids = make_partition(partition, config, initial, seed).ids(initial.parameters())
@@ -164,6 +169,8 @@ def _train(config: Config, model: GPT, seed: int, rule, lr: float, steps: int):
         schedule=warmup_cosine(config.warmup),
         clip=1.0,
         seed=seed,
+        precision=config.precision,
+        compile=config.compile,
     )
 
 

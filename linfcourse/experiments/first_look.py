@@ -36,6 +36,7 @@ class Config:
         steps, warmup: length of the run and of the linear warm-up; then a cosine to a tenth.
         betas: (β₁, β₂) of every method that has them.
         last: the final loss is the mean training loss of this many last steps.
+        precision, compile: as in `linfcourse.training.train`.
     """
 
     methods: tuple[str, ...] = ORDER
@@ -50,6 +51,8 @@ class Config:
     warmup: int = 40
     betas: tuple[float, float] = (0.9, 0.99)
     last: int = 50
+    precision: str = "fp32"
+    compile: str = "off"
 
 
 PRESETS = {
@@ -57,12 +60,13 @@ PRESETS = {
     "gpu": Config(
         lrs=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0), seeds=(0, 1, 2),
         n_layer=4, n_head=4, width=128, context=128, batch=64, steps=1000, warmup=100, last=100,
+        precision="auto", compile="auto",
     ),
     "paper": Config(
         lrs=(0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0),
         seeds=(0, 1, 2),
         n_layer=12, n_head=12, width=768, context=256, batch=64,
-        steps=5000, warmup=500, betas=(0.9, 0.95), last=200,
+        steps=5000, warmup=500, betas=(0.9, 0.95), last=200, precision="auto", compile="auto",
     ),
 }  # fmt: skip
 
@@ -109,9 +113,11 @@ def run_trial(config: Config, device: torch.device, seed: int, method: str, lr: 
         schedule=warmup_cosine(config.warmup),
         clip=1.0,
         seed=seed,
+        precision=config.precision,
+        compile=config.compile,
     )
     final = math.inf if history.diverged else history.final_loss(config.last)
-    return {"final_loss": final, "loss": history.loss}
+    return {"final_loss": final, "loss": history.loss, **history.engine()}
 
 
 def ranking(record: Record) -> list[tuple[str, float, float]]:

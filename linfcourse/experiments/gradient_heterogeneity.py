@@ -40,6 +40,7 @@ class Config:
         steps, warmup: a linear warm-up, then half a cosine down to a tenth.
         betas: β₁ is the momentum.
         last: the final loss is the mean over so many last steps.
+        precision, compile: as in `linfcourse.training.train`.
     """
 
     seeds: tuple[int, ...] = (0, 1, 2)
@@ -55,17 +56,20 @@ class Config:
     warmup: int = 40
     betas: tuple[float, float] = (0.9, 0.99)
     last: int = 30
+    precision: str = "fp32"
+    compile: str = "off"
 
 
 PRESETS = {
     "cpu": Config(),
     "gpu": Config(
-        n_layer=6, n_head=4, width=128, context=128, batch=64, steps=2000, warmup=200, last=100
+        n_layer=6, n_head=4, width=128, context=128, batch=64, steps=2000, warmup=200, last=100,
+        precision="auto", compile="auto",
     ),
     # The paper fine-tunes pretrained models; `paper` here is a larger run of ours from scratch.
     "paper": Config(
         seeds=(0, 1, 2, 3, 4), n_layer=12, n_head=12, width=768, context=256, batch=64,
-        steps=5000, warmup=500, last=200,
+        steps=5000, warmup=500, last=200, precision="auto", compile="auto",
     ),
 }  # fmt: skip
 
@@ -144,6 +148,8 @@ def run_trial(
         steps=config.steps,
         schedule=warmup_cosine(config.warmup),
         seed=seed,
+        precision=config.precision,
+        compile=config.compile,
     )
     end = math.nan if history.diverged else heterogeneity(gradient_sizes(model, unseen))
     return {
@@ -151,6 +157,7 @@ def run_trial(
         "sizes": sizes,
         "start": heterogeneity(sizes),
         "end": end,
+        **history.engine(),
     }
 
 

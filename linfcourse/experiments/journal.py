@@ -6,16 +6,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+from linfcourse.experiments.configs import GRID, differing_fields
 from linfcourse.records import Record, current_commit, dump_line, encode
-
-# Fields of a Config that only say which trials there are: a sweep may change them and go on.
-GRID = ("seeds", "lrs")
 
 
 class Journal:
     """Finished trials on disk: one JSON line each, under a first line that names the run."""
 
     def __init__(self, folder: str | Path | None, name: str, scale: str, config: dict) -> None:
+        self.name, self.scale = name, scale
         self.header = {"experiment": name, "scale": scale, "config": encode(config)}
         self.path = None
         if folder is not None:
@@ -38,7 +37,9 @@ class Journal:
         if not lines:
             self.path.write_text(dump_line(self.header) + "\n", encoding="utf-8")
             return {}
-        if json.loads(lines[0]) != json.loads(dump_line(self.header)):
+        theirs = json.loads(lines[0])
+        differing = differing_fields(theirs.pop("config", {}), self.header["config"])
+        if differing or theirs != {"experiment": self.name, "scale": self.scale}:
             raise ValueError(
                 f"{self.path} holds trials of another configuration; "
                 "delete it, or give another folder"
@@ -59,11 +60,7 @@ class Journal:
             return {}
         record = Record.load(self.record_path)
         mend = "move it away, or give another folder"
-        differing = sorted(
-            name
-            for name in {*record.config, *self.header["config"]} - set(GRID)
-            if encode(record.config.get(name)) != self.header["config"].get(name)
-        )
+        differing = differing_fields(record.config, self.header["config"], but=GRID)
         if differing:
             raise ValueError(f"{self.record_path} was run with another {differing[0]}: {mend}")
         if record.commit != current_commit():

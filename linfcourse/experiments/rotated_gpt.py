@@ -35,7 +35,7 @@ class Config(first_look.Config):
         rotation: "hadamard", or "kronecker" for the paper's.
         two_vectors: rotate the projections back into the residual stream as one vector and
             everything else as another, as the paper's code does; otherwise all as one.
-        accumulate, precision: as in `linfcourse.training.train`; `batch` counts one part.
+        accumulate: as in `linfcourse.training.train`; `batch` counts one part.
         measured: (method, lr) of the runs along which Hessian norms are measured.
         measure_every: in steps; also at the start and the end.
         probes: Hessian-vector products for each (1,1)-norm.
@@ -56,7 +56,6 @@ class Config(first_look.Config):
     rotation: str = "hadamard"
     two_vectors: bool = False
     accumulate: int = 1
-    precision: str = "fp32"
     measured: tuple[tuple[str, float], ...] = (("adam", 0.022),)
     measure_every: int = 150
     probes: int = 16
@@ -70,7 +69,7 @@ PRESETS = {
         methods=first_look.ORDER, lrs=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0),
         n_layer=4, n_head=4, width=128, context=128, batch=64, steps=1000, warmup=100, last=100,
         measured=(("adam", 0.003), ("sgd", 0.1)), seeds=(0, 1, 2),
-        measure_every=250,
+        measure_every=250, precision="auto", compile="auto",
     ),
     # The paper's setting as its code has it; that runs Adam at one lr, 1.8e-3, and here each
     # method has the same grid around it. 12 sequences × 40 = 480 an update.
@@ -78,7 +77,8 @@ PRESETS = {
         methods=first_look.ORDER, lrs=(0.0006, 0.0018, 0.006, 0.018, 0.06, 0.18, 0.6), seeds=(0,),
         n_layer=12, n_head=12, width=768, context=1024, batch=12, accumulate=40,
         steps=100_000, warmup=2000, betas=(0.9, 0.95), last=1000,
-        text="openwebtext", rotation="kronecker", two_vectors=True, precision="bf16",
+        text="openwebtext", rotation="kronecker", two_vectors=True,
+        precision="auto", compile="auto",
         measured=(("adam", 0.0018), ("sgd", 0.18)),
         measure_every=25_000, probes=50, points=500, checkpoints="runs/checkpoints",
     ),
@@ -166,6 +166,7 @@ def run_trial(config: Config, device: torch.device, seed: int, method: str, lr: 
         checkpoint=file,
         accumulate=config.accumulate,
         precision=config.precision,
+        compile=config.compile,
     )
     if file is not None and is_writer():
         file.unlink()
@@ -173,6 +174,7 @@ def run_trial(config: Config, device: torch.device, seed: int, method: str, lr: 
         "final_loss": history.final_loss(config.last),
         "loss": [] if history.diverged else in_means(history.loss, config.points),
         "norms": [{"step": step, **norms} for step, norms in history.evaluations],
+        **history.engine(),
     }
 
 

@@ -41,6 +41,7 @@ class Config:
         width: channels of the first stage.
         norm: "group", or "batch" as in the original; its Hessian is that of one batch.
         measured, measure_every, probes, points: as in `rotated_gpt.Config`.
+        precision, compile: as in `linfcourse.training.train`.
     """
 
     methods: tuple[str, ...] = first_look.ORDER
@@ -59,13 +60,15 @@ class Config:
     measure_every: int = 100
     probes: int = 10
     points: int = 40
+    precision: str = "fp32"
+    compile: str = "off"
 
 
 PRESETS = {
     "cpu": Config(),
     "gpu": Config(
         seeds=(0, 1, 2), pool=1, width=16, batch=128, steps=1000, warmup=100, last=100,
-        measure_every=250,
+        measure_every=250, precision="auto", compile="auto",
     ),
     # The paper trains a ResNet-18 on CIFAR-10; its schedule could not be checked: this one is ours,
     # about fifty epochs.
@@ -73,6 +76,7 @@ PRESETS = {
         lrs=(0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3), seeds=(0, 1, 2), images="cifar10",
         pool=1, width=64, batch=128, steps=20_000, warmup=1000, last=400,
         measured=(("adam", 0.001),), measure_every=5000, points=400,
+        precision="auto", compile="auto",
     ),
 }  # fmt: skip
 
@@ -129,11 +133,14 @@ def run_trial(config: Config, device: torch.device, seed: int, method: str, lr: 
         evaluate=evaluate if measured else None,
         eval_every=config.measure_every if measured else None,
         seed=seed,
+        precision=config.precision,
+        compile=config.compile,
     )
     return {
         "final_loss": history.final_loss(config.last),
         "loss": [] if history.diverged else in_means(history.loss, config.points),
         "norms": [{"step": step, **norms} for step, norms in history.evaluations],
+        **history.engine(),
     }
 
 

@@ -62,11 +62,13 @@ PRESETS = {
     "gpu": Config(
         lrs=(0.001, 0.003, 0.01, 0.03, 0.1), n_layer=4, width=128, context=128, batch=64,
         steps=1000, warmup=100, last=100, measured_lr=0.003,
+        precision="auto", compile="auto",
     ),
     # The follow-up's setting could not be checked: a GPT-2-sized run of ours.
     "paper": Config(
         lrs=(0.0003, 0.001, 0.003, 0.01, 0.03), n_layer=12, n_head=12, width=768, context=256,
         batch=64, steps=5000, warmup=500, betas=(0.9, 0.95), last=200, measured_lr=0.001,
+        precision="auto", compile="auto",
     ),
 }  # fmt: skip
 
@@ -175,8 +177,10 @@ def run_trial(config: Config, device: torch.device, seed: int, scope: str, lr: f
         schedule=warmup_cosine(config.warmup),
         clip=1.0,
         seed=seed,
+        precision=config.precision,
+        compile=config.compile,
     )
-    result = {"final_loss": history.final_loss(config.last), "norms": {}}
+    result = {"final_loss": history.final_loss(config.last), "norms": {}, **history.engine()}
     if scope == "none" and lr == config.measured_lr:
         batch = shakespeare().sampler(config.batch, config.context, seed + 1000, device=device)(0)
         turned = {name: as_one_rotation(name, model, seed) for name in config.scopes}

@@ -1,12 +1,15 @@
 """The loop that runs every experiment: grids, resuming, choosing the learning rate."""
 
+import dataclasses
 import json
 import math
 from dataclasses import dataclass, replace
 
 import pytest
 
+from linfcourse import experiments
 from linfcourse.experiments import at_best_lr, best_lr, mean_over_seeds, on_edge_of_grid
+from linfcourse.experiments.configs import LATER, differing_fields
 from linfcourse.experiments.experiment import Experiment
 from linfcourse.experiments.judging import Claim, compare
 from linfcourse.records import Record, Trial
@@ -140,3 +143,46 @@ def test_the_journal_is_plain_json_lines(tmp_path):
     assert [entry["setting"] for entry in entries] == [
         {"seed": 0, "lr": 0.1}, {"seed": 0, "lr": 0.3},
     ]  # fmt: skip
+
+
+class TestFieldsThatCameLater:
+    """A record that was made before a Config had a field counts as one with what was done then."""
+
+    def test_count_as_the_old_behaviour_and_as_nothing_else(self):
+        old = {"lrs": [0.1], "steps": 5}
+        assert differing_fields(old, {**old, "precision": "fp32", "compile": "off"}) == []
+        assert differing_fields(old, {**old, "precision": "auto"}) == ["precision"]
+        assert differing_fields({**old, "compile": "auto"}, old) == ["compile"]
+        assert differing_fields(old, {"lrs": [0.1]}) == ["steps"]
+        assert differing_fields(old, {**old, "lrs": (0.1,), "warmup": None}) == ["warmup"]
+
+    def test_every_one_of_them_has_that_default(self):
+        for name in experiments.NAMES:
+            for field in dataclasses.fields(experiments.get(name).presets["cpu"]):
+                if field.name in LATER:
+                    assert field.default == LATER[field.name], name
+                    assert (
+                        getattr(experiments.get(name).presets["cpu"], field.name) == field.default
+                    )
+
+    def test_a_journal_without_them_goes_on(self, tmp_path):
+        @dataclass(frozen=True)
+        class Wider(Config):
+            precision: str = "fp32"
+
+        with pytest.raises(KeyboardInterrupt):
+            Toy(kill_before=3).experiment.run("cpu", folder=tmp_path)
+        wider = Toy()
+        presets = {"cpu": Wider(), "gpu": Wider(precision="auto")}
+        wider.experiment = replace(wider.experiment, presets=presets)
+        wider.experiment.run("cpu", folder=tmp_path)
+        assert wider.count == 6 - 3
+        (record,) = tmp_path.glob("*.json")
+        body = json.loads(record.read_text())
+        assert body["config"].pop("precision") == "fp32"
+        record.write_text(json.dumps(body))
+        again = Toy()
+        again.experiment = wider.experiment
+        again.experiment = replace(again.experiment, run_trial=again.run_trial)
+        again.experiment.run("cpu", folder=tmp_path, reuse=True)
+        assert again.count == 0

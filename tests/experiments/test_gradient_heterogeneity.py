@@ -9,7 +9,8 @@ import torch
 from linfcourse.data import shakespeare
 from linfcourse.experiments import gradient_heterogeneity as experiment
 from linfcourse.experiments import make_optimizer, on_edge_of_grid
-from linfcourse.records import Record, Trial, decode, encode
+from linfcourse.experiments.configs import differing_fields
+from linfcourse.records import Record, Trial
 
 CPU = torch.device("cpu")
 CONFIG = experiment.PRESETS["cpu"]
@@ -99,7 +100,7 @@ def test_a_run_that_diverges_counts_as_infinite_loss():
 
 def test_the_record_is_of_the_preset_and_chose_learning_rates_inside_the_grid():
     record = experiment.recorded("cpu")
-    assert record.config == decode(encode(asdict(CONFIG)))
+    assert differing_fields(record.config, asdict(CONFIG)) == []
     for norm in record.values("norm"):
         for method in record.values("method"):
             assert not on_edge_of_grid(record, norm=norm, method=method), (norm, method)

@@ -8,7 +8,8 @@ import torch
 
 from linfcourse import optim
 from linfcourse.experiments import on_edge_of_grid, rotated_gpt
-from linfcourse.records import Record, Trial, decode, encode
+from linfcourse.experiments.configs import differing_fields
+from linfcourse.records import Record, Trial
 
 CPU = torch.device("cpu")
 TINY = replace(
@@ -120,7 +121,7 @@ def test_the_record_chose_every_learning_rate_inside_the_grid():
 
 def test_the_record_is_of_the_preset_and_was_measured_at_the_best_learning_rates():
     record = rotated_gpt.recorded("cpu")
-    assert record.config == decode(encode(asdict(rotated_gpt.PRESETS["cpu"])))
+    assert differing_fields(record.config, asdict(rotated_gpt.PRESETS["cpu"])) == []
     for method, lr in rotated_gpt.PRESETS["cpu"].measured:
         assert rotated_gpt.at_best_lr(record, method=method)[0].setting["lr"] == lr
     rotated_gpt.draw_losses(record)

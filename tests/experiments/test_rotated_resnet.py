@@ -8,7 +8,8 @@ import torch
 
 from linfcourse.data import Images, fashion_mnist
 from linfcourse.experiments import on_edge_of_grid, rotated_resnet
-from linfcourse.records import Record, Trial, decode, encode
+from linfcourse.experiments.configs import differing_fields
+from linfcourse.records import Record, Trial
 
 TINY = replace(
     rotated_resnet.PRESETS["cpu"],
@@ -69,7 +70,7 @@ def test_a_claim_flips_with_its_figures(claim, flipped):
 
 def test_the_record_is_of_the_preset_and_chose_learning_rates_inside_the_grid():
     record = rotated_resnet.recorded("cpu")
-    assert record.config == decode(encode(asdict(rotated_resnet.PRESETS["cpu"])))
+    assert differing_fields(record.config, asdict(rotated_resnet.PRESETS["cpu"])) == []
     for method in record.values("method"):
         assert not on_edge_of_grid(record, method=method), method
     rotated_resnet.draw_losses(record)

@@ -8,7 +8,8 @@ import torch
 
 from linfcourse import optim
 from linfcourse.experiments import on_edge_of_grid, rotation_scopes
-from linfcourse.records import Record, Trial, decode, encode
+from linfcourse.experiments.configs import differing_fields
+from linfcourse.records import Record, Trial
 
 CPU = torch.device("cpu")
 SIZES = {
@@ -103,6 +104,6 @@ def test_the_figure_draws_a_run():
 
 def test_the_record_is_of_the_preset_and_chose_learning_rates_inside_the_grid():
     record = rotation_scopes.recorded("cpu")
-    assert record.config == decode(encode(asdict(rotation_scopes.PRESETS["cpu"])))
+    assert differing_fields(record.config, asdict(rotation_scopes.PRESETS["cpu"])) == []
     for scope in record.values("scope"):
         assert not on_edge_of_grid(record, scope=scope), scope
