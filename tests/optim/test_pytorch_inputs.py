@@ -16,8 +16,8 @@ from torch.testing._internal.common_optimizers import (
 
 from tests.optim.every_optimizer import OPTIMIZERS, every, make, needs_tensors, same, values
 
-# That import of torch.testing freezes torch.backends' switches for the whole process, as torch's own
-# tests want it. Other tests here set them, as a user does.
+# torch.testing freezes the switches of torch.backends for the whole process, as torch's own tests
+# want it. Other tests here set them, as a user does.
 torch.backends.flags_frozen.__globals__["__allow_nonbracketed_mutation_flag"] = True
 
 
