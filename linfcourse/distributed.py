@@ -4,8 +4,9 @@
 
 The run is the one that a single process would make with the same configuration, to rounding: a
 batch is cut in equal parts, and gradients, losses and Hessian-vector products are averaged over the
-processes. So optimizers, rotations and shared second moments see the same gradient everywhere and
-need to know nothing of this. Outside `data_parallel` all functions here act as in a single process.
+processes, as are the statistics of our BatchNorm. So optimizers, rotations and shared second
+moments see the same gradient everywhere and need to know nothing of this. Outside `data_parallel`
+all functions here act as in a single process.
 """
 
 from __future__ import annotations
@@ -118,6 +119,30 @@ def mean_over_processes(values: Tensor) -> Tensor:
     return values
 
 
+class _SumOverProcesses(torch.autograd.Function):
+    """The sum of all processes' tensors, in each of them; it is its own adjoint."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        total = values.contiguous().clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        return _SumOverProcesses.apply(grad)
+
+
+def differentiable_mean(values: Tensor) -> Tensor:
+    """The mean of the processes' tensors, entry by entry, differentiable to any order.
+
+    Each process backpropagates its own loss; what reaches `values` is the gradient of the sum of
+    all of them. So the processes' gradients, averaged, are those of the mean loss. All processes
+    have to run the same backward passes.
+    """
+    return values if world_size() == 1 else _SumOverProcesses.apply(values) / world_size()
+
+
 def from_writer(value: Any) -> Any:
     """The writer's value, in every process."""
     if world_size() == 1:
@@ -166,8 +191,9 @@ def shared_loss(
 ) -> tuple[nn.Module, Callable[[nn.Module, Any], Tensor]]:
     """A module and a loss function whose gradients are averaged over the processes.
 
-    The parameters are the model's own tensors, so an optimizer made before stays valid. BatchNorm
-    takes its statistics from the process's own part of a batch, as is usual.
+    The parameters are the model's own tensors, so an optimizer made before stays valid. torch's
+    BatchNorm takes its statistics from the process's own part of a batch; that of
+    `linfcourse.models.batch_norm`, which our ResNet has, takes the whole batch's.
     """
     if world_size() == 1 or isinstance(model, DistributedDataParallel):
         return model, loss_fn

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from linfcourse.models.batch_norm import BatchNorm2d
 from linfcourse.models.losses import cross_entropy
 
 _NORMS = ("group", "batch")
@@ -17,7 +18,7 @@ def _normalisation(norm: str, channels: int) -> nn.Module:
     well defined; BatchNorm's couples the examples of a batch.
     """
     if norm == "batch":
-        return nn.BatchNorm2d(channels)
+        return BatchNorm2d(channels)
     most = max(1, min(32, channels // 8))
     groups = max(g for g in range(1, most + 1) if channels % g == 0)
     return nn.GroupNorm(groups, channels)

@@ -38,10 +38,14 @@ def results(tmp_path_factory):
     return folder, {name: torch.load(folder / f"{name}.pt") for name in ("1-0", "2-0", "2-1")}
 
 
+def gpt_runs(saved):
+    return {key: run for key, run in saved.items() if key != "resnet"}
+
+
 def test_two_processes_take_the_path_of_one(results):
     _, saved = results
-    assert len(saved["1-0"]) == 8
-    for key, alone in saved["1-0"].items():
+    assert len(gpt_runs(saved["1-0"])) == 8
+    for key, alone in gpt_runs(saved["1-0"]).items():
         together = saved["2-0"][key]
         assert together["loss"] == pytest.approx(alone["loss"], rel=1e-9), key
         assert torch.allclose(together["params"], alone["params"], rtol=1e-6, atol=1e-9), key
@@ -56,7 +60,7 @@ def test_two_processes_that_compile_take_it_too(results):
 
 def test_all_processes_hold_the_same_weights_bit_for_bit(results):
     _, saved = results
-    for key, first in saved["2-0"].items():
+    for key, first in gpt_runs(saved["2-0"]).items():
         assert torch.equal(first["params"], saved["2-1"][key]["params"]), key
         assert first["loss"] == saved["2-1"][key]["loss"], key
 
@@ -67,6 +71,22 @@ def test_norms_of_the_whole_batch_are_measured_from_the_parts(results):
     assert [step for step, _ in together] == [0, 6]
     for (_, one), (_, two) in zip(alone, together, strict=True):
         assert two == pytest.approx(one, rel=1e-6)
+
+
+def test_batch_norm_sees_the_whole_batch(results):
+    _, saved = results
+    alone, *together = (saved[name]["resnet"] for name in ("1-0", "2-0", "2-1"))
+    for one in together:
+        assert one["loss"] == pytest.approx(alone["loss"], rel=1e-9)
+        torch.testing.assert_close(one["buffers"], alone["buffers"], rtol=1e-9, atol=1e-12)
+
+
+def test_hessian_products_go_through_the_whole_batchs_statistics(results):
+    _, saved = results
+    alone, *together = (saved[name]["resnet"]["products"] for name in ("1-0", "2-0", "2-1"))
+    for products in together:
+        error = (products - alone).norm(dim=1) / alone.norm(dim=1)
+        assert error.max() < 1e-9, error
 
 
 def test_a_batch_that_does_not_divide_is_refused(results):

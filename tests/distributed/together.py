@@ -12,7 +12,9 @@ import torch
 from linfcourse import compiling, distributed
 from linfcourse.data import shakespeare
 from linfcourse.experiments.hessian_norms import measure_norms
-from linfcourse.models import GPT, GPTConfig
+from linfcourse.hessian import HessianOperator
+from linfcourse.hessian.averaged import AveragedOperator
+from linfcourse.models import GPT, GPTConfig, resnet18
 from linfcourse.optim import AdamMini, AdamW, AdaSGD, Rotated
 from linfcourse.rotations import Hadamard, Identity
 from linfcourse.training import train, warmup_cosine
@@ -56,6 +58,36 @@ def run(name: str, accumulate: int, compile: str = "off") -> dict:
     return {"loss": history.loss, "params": params, "norms": history.evaluations}
 
 
+def resnet() -> dict:
+    """A ResNet with BatchNorm, whose loss is not a mean over examples; a product before and after.
+
+    The products are those of the training loss: the statistics depend on the parameters.
+    """
+    torch.manual_seed(0)
+    model = resnet18(width=2, norm="batch", classes=3, in_channels=1).double()
+    images = torch.randn(4, 8, 1, 16, 16, dtype=torch.float64)
+    labels = torch.randint(3, (4, 8))
+    products = []
+
+    def product() -> None:
+        part = distributed.own_part((images[0], labels[0]))
+        H = AveragedOperator(HessianOperator(model.loss(*part), model.parameters()))
+        vector = torch.linspace(-1, 1, H.dim, dtype=torch.float64)
+        products.append(H @ vector)
+
+    product()
+    history = train(
+        model,
+        lambda model, batch: model.loss(*batch),
+        lambda step: (images[step], labels[step]),
+        torch.optim.SGD(model.parameters(), lr=0.1),
+        steps=4,
+    )
+    product()
+    buffers = torch.cat([b.double().flatten() for b in model.buffers()])
+    return {"loss": history.loss, "products": torch.stack(products), "buffers": buffers}
+
+
 def main(folder: Path) -> None:
     several = distributed.started_by_torchrun()
     with distributed.data_parallel(timeout=60) if several else nullcontext():
@@ -63,6 +95,7 @@ def main(folder: Path) -> None:
         if several:
             compiling.BACKEND = "aot_eager"  # all of torch.compile but its slow last stage
             results["adamw", 2, "compiled"] = run("adamw", 2, compile="on")
+        results["resnet"] = resnet()
         torch.save(results, folder / f"{distributed.world_size()}-{distributed.rank()}.pt")
         if several:
             try:
