@@ -13,6 +13,8 @@ from linfcourse.hessian import HessianOperator, norm_11, spectral_norm
 from linfcourse.hessian.averaged import AveragedOperator
 from linfcourse.rotations import Rotation
 
+BASIS = 2**30  # numbers that Lanczos' basis may take (4 GB); else it keeps three vectors
+
 
 def measure_norms(
     loss: Callable[[Any], Tensor],
@@ -55,7 +57,10 @@ def measure_norms(
         own = HessianOperator.from_batches(loss, chunks, params)
     H = AveragedOperator(own)
     generator = torch.Generator().manual_seed(seed)
-    found = {"spectral": spectral_norm(H, steps=lanczos, tol=1e-2, generator=generator).value}
+    spectral = spectral_norm(
+        H, lanczos, tol=1e-2, generator=generator, reorthogonalise=lanczos * H.dim <= BASIS
+    )
+    found = {"spectral": spectral.value}
     for name, R in rotations.items():
         estimate = norm_11(H.rotated(R), probes=probes, generator=generator)
         low, high = estimate.interval

@@ -52,15 +52,19 @@ def cauchy_products(
     op: SymmetricOperator, probes: int, generator: torch.Generator | None
 ) -> Iterator[Tensor]:
     """Hv for `probes` Cauchy probes v, as blocks (d, k) with k ≤ op.block."""
-    device = drawing_device(op, generator)
     for start in range(0, probes, op.block):
-        vectors = torch.cat(
-            [
-                cauchy(count, op.dim, device, generator).to(op.dtype).to(op.device)
-                for count in _chunks(min(op.block, probes - start), op.dim)
-            ]
-        )
-        yield finite(op.matmat(vectors.T))
+        # No name is kept for the probes or the products: each is as large as the model.
+        yield finite(op.matmat(_probes(op, min(op.block, probes - start), generator).T))
+
+
+def _probes(op: SymmetricOperator, count: int, generator: torch.Generator | None) -> Tensor:
+    """`count` Cauchy probes, (count, d), drawn a piece at a time."""
+    device = drawing_device(op, generator)
+    vectors = torch.empty(count, op.dim, dtype=op.dtype, device=op.device)
+    for rows in vectors.split(_chunks(count, op.dim)):
+        for part in rows.split(DOUBLES, dim=1):  # several parts only where there is a single row
+            part.copy_(cauchy(*part.shape, device, generator))
+    return vectors
 
 
 def _chunks(probes: int, dim: int) -> list[int]:
@@ -81,11 +85,15 @@ def log_sums(
     tiny = torch.finfo(op.dtype).tiny
     done = 0
     for products in cauchy_products(op, probes, generator):
-        for part in products.split(_chunks(products.shape[1], op.dim), dim=1):
-            logs = part.abs().to(sums.device, torch.float64).clamp_min_(tiny).log_()
-            for group in range(min(groups, logs.shape[1])):
-                sums[(done + group) % groups] += logs[:, group::groups].sum(1)
-            done += logs.shape[1]
+        for columns in products.split(_chunks(products.shape[1], op.dim), dim=1):
+            for start in range(0, op.dim, DOUBLES):
+                part = columns[start : start + DOUBLES]
+                logs = part.abs().to(sums.device, torch.float64).clamp_min_(tiny).log_()
+                for group in range(min(groups, logs.shape[1])):
+                    into = sums[(done + group) % groups, start : start + DOUBLES]
+                    into += logs[:, group::groups].sum(1)
+            done += columns.shape[1]
+        del products, columns, part  # before the next block is computed
     return sums, [len(range(g, probes, groups)) for g in range(groups)]
 
 

@@ -7,6 +7,7 @@ Shared by the two-stage estimators of the (1,1)-norm (terms: rows) and of the bl
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +18,7 @@ from linfcourse.hessian.estimate import Estimate, log_interval
 TAKEN = 2.0  # expected draws from which a term is taken for certain
 PRIOR_DEGREES = 4.0  # what the predicted variance is worth, in degrees of freedom
 EFFECTIVE_TERMS = 10.0  # terms that the sketch must spread over before its noise can be judged
+PIECE = 2**22  # terms at a time, where there are more
 RESOLUTION = 1e-3  # relative standard error below which nothing is claimed
 
 
@@ -50,24 +52,33 @@ def shares(sums: Tensor, sizes: list[int]) -> Shares:
     a, b = sizes
     if a + b == 0:
         return Shares(torch.ones_like(sums[0]), 0.0, 0.0)
-    y = sums.sum(0) / (a + b)
-    plain = (y - y.max()).exp()  # largest weight 1, so nothing overflows
+    y = sums.sum(0).div_(a + b)
+    top = y.max()
+    plain = (y - top).exp_()  # largest weight 1, so nothing overflows
     if b == 0:
         return Shares(plain, 0.0, 0.0)
-    share = plain / plain.sum()
-    center = (share * y).sum()
-    total = float((share * (y - center) ** 2).sum())
-    difference = sums[0] / a - sums[1] / b
-    difference = difference - (share * difference).sum()
-    noise = float((share * difference**2).sum()) / (1 / a + 1 / b) / (a + b)
-    effective = 1 / float((share**2).sum())
+    whole = plain.sum()
+    center = _sum(lambda p, y: p / whole * y, plain, y)
+    total = float(_sum(lambda p, y: p / whole * (y - center) ** 2, plain, y))
+    shift = _sum(lambda p, s, t: p / whole * (s / a - t / b), plain, *sums)
+    squares = _sum(lambda p, s, t: p / whole * (s / a - t / b - shift) ** 2, plain, *sums)
+    noise = float(squares) / (1 / a + 1 / b) / (a + b)
+    effective = 1 / float(_sum(lambda p: (p / whole) ** 2, plain))
     trust = max(0.0, 1 - EFFECTIVE_TERMS / effective)
     omega = max(0.0, 1 - trust * noise / total) if total > 0 else 0.0
     # A term that is zero in the sketch stays (next to) zero: it is not noise.
-    alive = y > y.max() + math.log(torch.finfo(torch.float32).tiny)
-    weights = torch.where(alive, (omega * (y - y.max())).exp(), plain)
+    least = top + math.log(torch.finfo(torch.float32).tiny)
+    for p, part in zip(plain.split(PIECE), y.split(PIECE), strict=True):
+        p.copy_(torch.where(part > least, (omega * (part - top)).exp(), p))
+    weights = plain
     degrees = PRIOR_DEGREES * omega * effective / (effective + EFFECTIVE_TERMS)
     return Shares(weights, math.expm1(omega * noise), degrees)
+
+
+def _sum(function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
+    """The sum of a function of vectors, entry by entry, without a vector of its values."""
+    pieces = zip(*(tensor.split(PIECE) for tensor in tensors), strict=True)
+    return sum(function(*parts).sum() for parts in pieces)
 
 
 def certain(weights: Tensor, budget: int) -> Tensor:
@@ -92,7 +103,9 @@ def probabilities(weights: Tensor, taken: Tensor, uniform: float) -> Tensor:
     proportional = weights * rest
     if not bool(proportional.sum() > 0):
         return rest / rest.sum()
-    return (1 - uniform) * proportional / proportional.sum() + uniform * rest / rest.sum()
+    whole, count = proportional.sum(), rest.sum()
+    proportional.mul_(1 - uniform).div_(whole)  # in place: at GPT-2's size a vector is a gigabyte
+    return proportional.add_(rest.mul_(uniform).div_(count))
 
 
 def draw(chances: Tensor, count: int, generator: torch.Generator | None) -> Tensor:

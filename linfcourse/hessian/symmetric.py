@@ -41,9 +41,11 @@ class SymmetricOperator:
     def block(self) -> int:
         """How many probes the estimators hand over at once: 64, fewer where d is large.
 
-        A block of k probes takes 2 k d numbers; k falls to 4 so that memory stays O(d).
+        A block of k probes takes 2 k d numbers; k falls to 4 so that memory stays O(d), and on to 1
+        where 4 vectors would be several gigabytes.
         """
-        return max(4, min(64, 2**24 // max(self.dim, 1)))
+        d = max(self.dim, 1)
+        return min(max(4, min(64, 2**24 // d)), max(1, 2**28 // d))
 
     def matmat(self, vectors: Tensor) -> Tensor:
         """H V, column by column.
@@ -170,7 +172,9 @@ class RotatedOperator(SymmetricOperator):
 
     def _products(self, vectors: Tensor) -> Tensor:
         unrotated = self.rotation.inverse(vectors.T.contiguous())  # (k, d)
-        return self.rotation(self.op.matmat(unrotated.T).T.contiguous()).T
+        products = self.op.matmat(unrotated.T).T.contiguous()
+        del unrotated  # as large as the model, for each probe
+        return self.rotation(products).T
 
 
 class DenseOperator(SymmetricOperator):

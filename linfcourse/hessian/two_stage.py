@@ -34,6 +34,8 @@ Three refinements, none of which touches unbiasedness, because each is decided b
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -62,6 +64,7 @@ def two_stage(
     k = probes // 2
     sums, sizes = log_sums(op, k, 2, generator)
     sketch = shares(sums, sizes)
+    del sums
     taken = certain(sketch.weights, probes - k) if k else torch.arange(0)
 
     known = 0.0
@@ -71,8 +74,9 @@ def two_stage(
 
     chances = probabilities(sketch.weights, taken, uniform=0.1 / max(k, 1) ** 2)
     drawn = draw(chances, probes - k - len(taken), generator)
+    chances, sketch = chances[drawn], replace(sketch, weights=sketch.weights[drawn])
     whole, inside = _row_sums(op, drawn, taken)
-    terms = (whole - inside) / chances[drawn]
+    terms = (whole - inside) / chances
     value, stderr, interval = summary(terms, known, sketch)
     return Estimate(value, stderr, interval, probes, "two_stage")
 
@@ -87,4 +91,5 @@ def _row_sums(
         whole.append(columns.sum(0, dtype=torch.float64))
         if part is not None:
             inside.append(columns[part].sum(0, dtype=torch.float64))
+        del columns  # before the next block is computed
     return torch.cat(whole), torch.cat(inside) if inside else torch.zeros(())

@@ -8,6 +8,7 @@ from linfcourse.models.example_hessians import (
     rank_one,
 )
 from linfcourse.models.gpt import GPT, GPTConfig
+from linfcourse.models.lean_loss import lean_loss
 from linfcourse.models.losses import cross_entropy
 from linfcourse.models.quadratics import (
     Quadratic,
@@ -33,6 +34,7 @@ __all__ = [
     "example_hessians",
     "hard_spectrum",
     "heavy_tailed_rows",
+    "lean_loss",
     "narrow_valley",
     "random_psd",
     "rank_one",

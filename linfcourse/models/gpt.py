@@ -226,6 +226,19 @@ class GPT(nn.Module):
         Raises:
             TypeError, ValueError: idx is not such a tensor.
         """
+        x = self.embed(idx)
+        for block in self.blocks:
+            x = block(x)
+        return self.head(self.norm(x))  # (B, T, V)
+
+    def embed(self, idx: Tensor) -> Tensor:
+        """What the first block reads: a vector for each token, plus one for its position.
+
+        Args, Raises: as for :meth:`forward`.
+
+        Returns:
+            (B, T, C).
+        """
         self._check_tokens(idx)
         T = idx.shape[1]
         if T > self.config.context:
@@ -234,10 +247,7 @@ class GPT(nn.Module):
                 f"pass the last {self.config.context}, or make a GPT with a longer context"
             )
         x = self.token(idx) + self.position.weight[:T]  # (B, T, C)
-        x = F.dropout(x, self.config.dropout, self.training)
-        for block in self.blocks:
-            x = block(x)
-        return self.head(self.norm(x))  # (B, T, V)
+        return F.dropout(x, self.config.dropout, self.training)
 
     def loss(self, idx: Tensor, targets: Tensor) -> Tensor:
         """Mean negative log-probability of the targets, in nats per token.

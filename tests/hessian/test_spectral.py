@@ -5,7 +5,9 @@ import math
 import pytest
 import torch
 
+from benchmarks.live_bytes import LiveBytes
 from linfcourse.hessian import HessianOperator, spectral_norm
+from linfcourse.hessian.symmetric import SymmetricOperator
 
 
 def symmetric(spectrum, seed=0):
@@ -57,6 +59,36 @@ def test_full_reorthogonalisation_survives_many_steps_after_convergence():
     matrix = symmetric(spectrum).float()
     estimate = spectral_norm(matrix, 200, tol=0, generator=torch.Generator().manual_seed(0))
     assert math.isclose(estimate.value, 100, rel_tol=1e-5)
+
+
+@pytest.mark.parametrize("name", SPECTRA)
+def test_three_vectors_find_what_the_whole_basis_finds(name):
+    matrix = symmetric(SPECTRA[name])
+    found = [
+        spectral_norm(
+            matrix, steps, reorthogonalise=keep, generator=torch.Generator().manual_seed(0)
+        )
+        for steps in (20, 100)
+        for keep in (True, False)
+    ]
+    assert math.isclose(found[1].value, found[0].value, rel_tol=1e-9)
+    assert math.isclose(found[3].value, found[2].value, rel_tol=1e-4)
+    assert math.isclose(found[3].value, float(SPECTRA[name].abs().max()), rel_tol=1e-3)
+
+
+def test_three_vectors_are_all_that_is_kept():
+    class Diagonal(SymmetricOperator):
+        dim, device, dtype = 10_000, torch.device("cpu"), torch.float32
+
+        def _products(self, vectors):
+            return vectors * torch.linspace(0, 1, self.dim)[:, None]
+
+    peaks = []
+    for keep in (True, False):
+        with LiveBytes() as live:
+            spectral_norm(Diagonal(), 40, tol=0, reorthogonalise=keep)
+        peaks.append(live.peak / (4 * Diagonal.dim))
+    assert peaks[0] > 40 and peaks[1] < 9, peaks
 
 
 def test_it_ends_when_the_krylov_space_does():
