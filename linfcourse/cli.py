@@ -1,4 +1,4 @@
-"""The command line: `linfcourse run`, `sweep`, `claims`, `records`; `linfcourse COMMAND -h`."""
+"""The command line: `linfcourse run`, `sweep`, `data`, `claims`, `records`; `-h` after each."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from linfcourse import distributed, experiments, ledger, sweeps, verification
+from linfcourse.data import openwebtext, wikitext
+from linfcourse.data.folder import data_folder
 from linfcourse.records import Record, recorded_folder
+
+TEXTS = {"openwebtext": openwebtext, "wikitext": wikitext}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -21,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         return options.command(options)
-    except (ValueError, FileNotFoundError, ModuleNotFoundError) as error:
+    except (ValueError, FileNotFoundError, ImportError) as error:
         print(f"linfcourse: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -57,6 +61,18 @@ def _parser() -> argparse.ArgumentParser:
     sweep.add_argument("--scheduler", help="address of a Dask cluster: tcp://HOST:8786")
     sweep.add_argument("--device", help="where each worker runs; default: its GPU if it has one")
     sweep.set_defaults(command=_sweep)
+
+    data = commands.add_parser(
+        "data",
+        help="fetch and tokenise a text, before a run needs it",
+        description="Fetch and tokenise a text, so that no GPU waits for it. Killed, the same "
+        "command goes on. Runs then find the tokens in the same folder.",
+    )
+    data.add_argument("text", choices=tuple(TEXTS), help="which text")
+    data.add_argument("--files", nargs="+", help="text files in UTF-8 to use instead")
+    data.add_argument("--tokenizer", choices=("gpt2", "bytes"), help="default: gpt2 if there")
+    data.add_argument("--folder", help="default: $LINFCOURSE_DATA, or ~/.cache/linfcourse")
+    data.set_defaults(command=_data)
 
     claims = commands.add_parser("claims", help="print every claim with its verdict")
     claims.add_argument("--folder", default=recorded_folder(), help="where the records are")
@@ -133,6 +149,27 @@ def _sweep(options: argparse.Namespace) -> int:
         config, folder=options.folder, device=options.device, runner=runner, reuse=True
     )
     _report(experiment, record)
+    return 0
+
+
+def _data(options: argparse.Namespace) -> int:
+    folder = data_folder(options.folder)
+    try:
+        text = TEXTS[options.text](folder, options.files, options.tokenizer, stand_in=False)
+    except (ImportError, OSError, RuntimeError) as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        print(
+            f"linfcourse: {options.text} could not be fetched ({error}): pip install datasets "
+            "tiktoken, connect to a network, and give the same command again; or name --files",
+            file=sys.stderr,
+        )
+        return 1
+    tokens = len(text.train) + len(text.val)
+    print(
+        f"{text.source}: {tokens:,} tokens of {text.vocab_size:,} ({text.tokenizer}), "
+        f"{2 * tokens / 1e9:.2f} GB in {folder}"
+    )
     return 0
 
 

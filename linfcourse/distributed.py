@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 _active = False
+_patient: dist.ProcessGroup | None = None  # whose members wait for each other without end
 
 
 def started_by_torchrun() -> bool:
@@ -44,7 +45,7 @@ def data_parallel(timeout: float = 600.0) -> Iterator[torch.device]:
     Raises:
         RuntimeError: torchrun's variables are missing.
     """
-    global _active
+    global _active, _patient
     missing = [name for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR") if name not in os.environ]
     if missing:
         raise RuntimeError(
@@ -62,7 +63,7 @@ def data_parallel(timeout: float = 600.0) -> Iterator[torch.device]:
     try:
         yield device
     finally:
-        _active = False
+        _active, _patient = False, None
         dist.destroy_process_group()
 
 
@@ -161,8 +162,53 @@ def in_all_processes(holds: bool) -> bool:
     return all(values)
 
 
-def require_agreement(value: Any, what: str) -> None:
+def done_by_writer(function: Callable[[], Any], what: str) -> Any:
+    """What `function()` returns in the writer, in every process; the others wait, even for hours.
+
+    Args:
+        function: returns something that can be pickled. Called in the writer only.
+        what: named where it fails, as in "opening the text".
+
+    Raises:
+        Exception: in the writer, what `function` raises.
+        RuntimeError: in the others, if it raised, or if the writer is gone.
+    """
+    if world_size() == 1:
+        return function()
+    held: list[Any] = [None, None]
+    error = None
+    if rank() == 0:
+        try:
+            held[0] = function()
+        except Exception as raised:
+            error, held[1] = raised, f"{type(raised).__name__}: {raised}"
+    dist.broadcast_object_list(held, src=0, group=_patient_group())
+    if error is not None:
+        raise error
+    if held[1] is not None:
+        raise RuntimeError(f"{what} failed in process 0: {held[1]}")
+    return held[0]
+
+
+def _patient_group() -> dist.ProcessGroup:
+    """All processes, in a group that waits for a month before it gives up.
+
+    Collectives of the usual group end after minutes, which notices a process that hangs. One that
+    dies ends both at once, as its connections are closed.
+    """
+    global _patient
+    if _patient is None:
+        _patient = dist.new_group(backend="gloo", timeout=timedelta(days=30))
+    return _patient
+
+
+def require_agreement(value: Any, what: str, patient: bool = False) -> None:
     """Raise where the processes have different values.
+
+    Args:
+        value: this process's.
+        what: named in the error.
+        patient: wait for the others even for hours.
 
     Raises:
         RuntimeError: in every process, naming `what` and the values.
@@ -170,7 +216,7 @@ def require_agreement(value: Any, what: str) -> None:
     if world_size() == 1:
         return
     values: list[Any] = [None] * world_size()
-    dist.all_gather_object(values, value)
+    dist.all_gather_object(values, value, group=_patient_group() if patient else None)
     if any(other != values[0] for other in values):
         raise RuntimeError(f"{what} differs between the processes: {values}")
 

@@ -1,5 +1,7 @@
 """The command line, called as a user would."""
 
+import sys
+
 import pytest
 
 from linfcourse import experiments
@@ -60,3 +62,31 @@ def test_a_command_is_required(capsys):
     with pytest.raises(SystemExit) as stop:
         main([])
     assert stop.value.code == 2
+
+
+def test_data_tokenises_files_and_says_what_came_of_it(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("LINFCOURSE_DATA", str(tmp_path / "data"))
+    (tmp_path / "a.txt").write_text("words " * 100)
+    command = ["data", "openwebtext", "--tokenizer", "bytes", "--files", str(tmp_path / "a.txt")]
+    for _ in range(2):
+        assert main(command) == 0
+        assert "601 tokens of 257 (bytes)" in capsys.readouterr().out
+    assert main([*command, str(tmp_path / "b.txt")]) == 2
+    assert "b.txt, which is not there" in capsys.readouterr().err
+
+
+def test_data_does_not_take_the_embedded_text_for_what_it_cannot_fetch(
+    tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    command = ["data", "wikitext", "--tokenizer", "bytes", "--folder", str(tmp_path)]
+    assert main(command) == 1
+    assert "wikitext could not be fetched" in capsys.readouterr().err
+    assert not list(tmp_path.glob("[!.]*"))
+
+
+def test_a_missing_library_is_a_sentence(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    arguments = ["run", "rotated_resnet", "--scale", "paper", "--folder", str(tmp_path)]
+    assert main(arguments) == 2
+    assert "cifar10 needs torchvision" in capsys.readouterr().err

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import torch
 
+from linfcourse.data.folder import data_folder
 from linfcourse.data.images import Images
+from linfcourse.data.tokens import one_at_a_time
 
 
 def cifar10(
-    root: str | Path = "~/.cache/linfcourse", download: bool = True, standardise: bool = True
+    root: str | Path | None = None, download: bool = True, standardise: bool = True
 ) -> Images:
     """50,000 training and 10,000 test images in colour, 32×32, ten classes.
 
@@ -18,7 +20,7 @@ def cifar10(
     requirements, because installing it may replace torch.
 
     Args:
-        root: folder that holds the files or gets them.
+        root: folder that holds the files or gets them; see :func:`linfcourse.data.openwebtext`.
         download: fetch what is not there.
         standardise: see :func:`linfcourse.data.fashion_mnist`.
 
@@ -33,9 +35,17 @@ def cifar10(
             "cifar10 needs torchvision, in the build that belongs to the installed torch "
             f"{torch.__version__}; fashion_mnist() needs nothing"
         ) from error
-    root = Path(root).expanduser()
+    root = data_folder(root)
+
+    def load(download: bool) -> list[CIFAR10]:
+        return [CIFAR10(root, train=part, download=download) for part in (True, False)]
+
     try:
-        train, test = (CIFAR10(root, train=part, download=download) for part in (True, False))
+        try:
+            train, test = load(download=False)
+        except RuntimeError:  # not there
+            with one_at_a_time(root / "cifar10", "fetching CIFAR-10"):
+                train, test = load(download)
     except (OSError, RuntimeError) as error:
         # torchvision says "not found or corrupted" and failed downloads in these two.
         raise FileNotFoundError(

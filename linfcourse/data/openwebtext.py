@@ -7,16 +7,17 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from linfcourse import distributed
+from linfcourse.data.folder import data_folder
 from linfcourse.data.shakespeare import shakespeare
 from linfcourse.data.tokens import TokenText, find_tokenizer, read_tokens, write_tokens
 
-FOLDER = "~/.cache/linfcourse"
-
 
 def openwebtext(
-    folder: str | Path = FOLDER,
+    folder: str | Path | None = None,
     files: Sequence[str | Path] | None = None,
     tokenizer: str | None = None,
+    stand_in: bool = True,
 ) -> TokenText:
     """OpenWebText (8 million web pages, 9 billion GPT-2 tokens, 18 GB on disk), from the hub.
 
@@ -24,64 +25,106 @@ def openwebtext(
     fetched, the embedded Shakespeare takes its place, with a warning that says so and a ``source``
     that names it. With ``files``, those are the text, and nothing is fetched.
 
+    Of several processes one tokenises and the others wait, for as long as it takes. Within
+    ``linfcourse.distributed.data_parallel`` that is the first one, all get the same text, and an
+    error there ends all.
+
     Args:
-        folder: where the tokens are kept, a folder in it for each text and tokenizer.
+        folder: where the tokens are kept, a folder in it for each text and tokenizer. None: the
+            folder in the variable LINFCOURSE_DATA, else ~/.cache/linfcourse.
         files: text files in UTF-8 to use instead, one document each.
-        tokenizer: ``"gpt2"``, ``"bytes"``, or None for GPT-2's if it is to be had.
+        tokenizer: ``"gpt2"``, ``"bytes"``, or None for GPT-2's if it is to be had, or if the text
+            has been tokenised by it before.
+        stand_in: whether the embedded text may take the place of what cannot be fetched.
 
     Raises:
         FileNotFoundError: one of ``files`` is not there.
         ValueError: a damaged token file, an unknown tokenizer, files without text or not in UTF-8.
+        ImportError, OSError, RuntimeError: it could not be fetched, and ``stand_in`` is false.
+        RuntimeError: the processes of one run found different texts.
     """
-    return _open("openwebtext", ("Skylion007/openwebtext",), folder, files, tokenizer)
+    return _open("openwebtext", ("Skylion007/openwebtext",), folder, files, tokenizer, stand_in)
 
 
 def wikitext(
-    folder: str | Path = FOLDER,
+    folder: str | Path | None = None,
     files: Sequence[str | Path] | None = None,
     tokenizer: str | None = None,
+    stand_in: bool = True,
 ) -> TokenText:
     """WikiText-103 (good Wikipedia articles, 0.1 billion tokens, 0.2 GB on disk), from the hub.
 
     Arguments and fallback as for :func:`openwebtext`.
     """
     address = ("Salesforce/wikitext", "wikitext-103-raw-v1")
-    return _open("wikitext-103", address, folder, files, tokenizer)
+    return _open("wikitext-103", address, folder, files, tokenizer, stand_in)
 
 
 def _open(
     name: str,
     address: tuple[str, ...],
-    folder: str | Path,
+    folder: str | Path | None,
     files: Sequence[str | Path] | None,
     tokenizer: str | None,
+    stand_in: bool,
 ) -> TokenText:
-    folder = Path(folder).expanduser()
+    folder = data_folder(folder)
+
+    def made() -> str:
+        return _made(name, address, folder, files, tokenizer, stand_in).name
+
+    place = distributed.done_by_writer(made, f"opening {name}")
+    if not (folder / place).exists():  # a machine with a disk of its own
+        place = made()
+    text = read_tokens(folder / place)
+    found = (text.source, text.tokenizer, len(text.train) + len(text.val))
+    distributed.require_agreement(found, "the text", patient=True)
+    return text
+
+
+def _made(
+    name: str,
+    address: tuple[str, ...],
+    folder: Path,
+    files: Sequence[str | Path] | None,
+    tokenizer: str | None,
+    stand_in: bool,
+) -> Path:
+    """The folder of the tokens, after tokenising if they are not there."""
+    paths = None if files is None else _existing(files)
+    source = name if paths is None else f"files {_digest(paths)}"
+    if tokenizer in (None, "gpt2") and _place(folder, source, "gpt2").exists():
+        return _place(folder, source, "gpt2")  # without needing the tokenizer
     chosen = find_tokenizer(tokenizer)
 
-    def tokenised(source: str, documents: Iterable[str]) -> TokenText:
-        place = folder / f"{source.replace(' ', '-')}-{chosen.name}"
-        return (
-            read_tokens(place) if place.exists() else write_tokens(documents, place, chosen, source)
-        )
+    def tokenised(source: str, documents: Iterable[str]) -> Path:
+        place = _place(folder, source, chosen.name)
+        if not place.exists():
+            write_tokens(documents, place, chosen, source)
+        return place
 
-    if files is not None:
-        paths = _existing(files)
-        return tokenised(f"files {_digest(paths)}", (_text(p) for p in paths))
-    if (folder / f"{name}-{chosen.name}").exists():
-        return tokenised(name, ())
+    if paths is not None:
+        return tokenised(source, (_text(p) for p in paths))
+    if _place(folder, source, chosen.name).exists():
+        return tokenised(source, ())
     try:
-        return tokenised(name, _from_hub(address))
+        return tokenised(source, _from_hub(address))
     except (ImportError, OSError, RuntimeError) as error:
         # What `datasets` raises without a network or for a data set it no longer reads.
+        if not stand_in:
+            raise
         warnings.warn(
             f"{name} could not be fetched ({error}): this is the embedded Shakespeare instead. "
             "Install `datasets` and connect to a network, or pass files=[...] of your own.",
-            stacklevel=3,
+            stacklevel=2,
         )
     text = shakespeare()
     whole = text.decode(text.train) + text.decode(text.val)
     return tokenised("embedded shakespeare", [whole])
+
+
+def _place(folder: Path, source: str, tokenizer: str) -> Path:
+    return folder / f"{source.replace(' ', '-')}-{tokenizer}"
 
 
 def _from_hub(address: tuple[str, ...]) -> Iterator[str]:
@@ -115,6 +158,8 @@ def _digest(paths: Iterable[Path]) -> str:
     """A name for the contents, so that a changed file is tokenised again."""
     digest = hashlib.sha256()
     for path in paths:
-        content = path.read_bytes()
-        digest.update(len(content).to_bytes(8, "little") + content)
+        digest.update(path.stat().st_size.to_bytes(8, "little"))
+        with path.open("rb") as file:
+            while piece := file.read(2**24):
+                digest.update(piece)
     return digest.hexdigest()[:12]

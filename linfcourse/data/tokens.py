@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
-import tempfile
+import sys
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout  # torch requires it, so it is there
+from tqdm import tqdm
 
 from linfcourse.data.random_access import check_split
 from linfcourse.data.text import TextSampler
 
 END = np.uint16(256)  # of a document of bytes
+SAVE_EVERY = 2**24  # tokens, 32 MB
 
 
 @dataclass(frozen=True)
@@ -118,42 +125,116 @@ class TokenText:
 
 
 def write_tokens(
-    documents: Iterable[str], folder: str | Path, tokenizer: Tokenizer, source: str
+    documents: Iterable[str],
+    folder: str | Path,
+    tokenizer: Tokenizer,
+    source: str,
+    progress: bool | None = None,
 ) -> TokenText:
     """Tokenise documents one after the other into ``folder``, which appears when it is complete.
 
+    One process at a time writes to a folder: any other that is asked for the same one waits, says
+    so, and opens what the first has made. A run that is killed goes on after its last few million
+    tokens when it is made again with the same documents.
+
     Args:
         documents: strings; only one is in memory at a time.
-        folder: must not exist yet. A run that is killed leaves nothing of that name.
+        folder: opened if it is there already.
         tokenizer: see :func:`find_tokenizer`.
         source: what the text is.
+        progress: a count of documents on stderr; None shows it only in a terminal.
 
     Raises:
         ValueError: there is no text in the documents.
     """
     folder = Path(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    with one_at_a_time(folder, f"tokenising {source}"):
+        if not folder.exists():
+            _write(documents, folder, tokenizer, source, progress)
+    return read_tokens(folder)
+
+
+@contextmanager
+def one_at_a_time(path: Path, work: str) -> Iterator[None]:
+    """Inside, this is the only process at work on ``path``; others wait, and say for what.
+
+    The lock is the system's, on a file beside ``path``: it ends with its process, however that
+    ends, and holds between machines where their shared disk supports locks.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path.parent / f".{path.name}.lock")
     try:
-        count = 0
-        with (unfinished / "tokens.bin").open("wb") as file:
-            for document in documents:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print(f"linfcourse: another process is {work}: waiting for it", file=sys.stderr, flush=True)
+        lock.acquire(poll_interval=1.0)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _write(
+    documents: Iterable[str],
+    folder: Path,
+    tokenizer: Tokenizer,
+    source: str,
+    progress: bool | None,
+) -> None:
+    unfinished = folder.parent / f".{folder.name}.unfinished"
+    run = {"vocab_size": tokenizer.vocab_size, "tokenizer": tokenizer.name, "source": source}
+    done, count = _begun(unfinished, run)
+    kept = count  # tokens that a killed run would find again
+    show = sys.stderr.isatty() if progress is None else progress
+    try:
+        with (unfinished / "tokens.bin").open("r+b") as file:
+            file.truncate(2 * count)
+            file.seek(2 * count)
+            bar = tqdm(
+                islice(documents, done, None), f"tokenising {source}", initial=done,
+                unit=" documents", disable=not show, file=sys.stderr, mininterval=1.0,
+            )  # fmt: skip
+            for document in bar:
                 tokens = np.asarray(tokenizer.encode(document), dtype="<u2")
                 file.write(tokens.tobytes())
-                count += len(tokens)
+                done, count = done + 1, count + len(tokens)
+                if count - kept >= SAVE_EVERY:
+                    bar.set_postfix(tokens=f"{count:,}", refresh=False)
+                    file.flush()
+                    os.fsync(file.fileno())
+                    _put(unfinished / "begun.json", {**run, "documents": done, "tokens": count})
+                    kept = count
         if count < 2:
             raise ValueError(f"documents must hold some text, but {source} holds none")
-        meta = {
-            "tokens": count,
-            "vocab_size": tokenizer.vocab_size,
-            "tokenizer": tokenizer.name,
-            "source": source,
-        }
-        (unfinished / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
+        _put(unfinished / "meta.json", {"tokens": count, **run})
+        (unfinished / "begun.json").unlink(missing_ok=True)
         unfinished.rename(folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)  # gone already if all went well
-    return read_tokens(folder)
+    except BaseException as error:
+        if isinstance(error, ValueError) or not kept:  # nothing that another try could go on from
+            shutil.rmtree(unfinished, ignore_errors=True)
+        raise
+
+
+def _begun(unfinished: Path, run: dict[str, Any]) -> tuple[int, int]:
+    """Documents and tokens that a killed run left in the folder; (0, 0) and an empty file else."""
+    file = unfinished / "tokens.bin"
+    try:
+        begun = json.loads((unfinished / "begun.json").read_text(encoding="utf-8"))
+        done, count = int(begun.pop("documents")), int(begun.pop("tokens"))
+        if begun == run and file.stat().st_size >= 2 * count:
+            return done, count
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        pass  # no such run, or one that was damaged
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    file.touch()
+    return 0, 0
+
+
+def _put(path: Path, content: dict[str, Any]) -> None:
+    partial = path.with_suffix(".part")
+    partial.write_text(json.dumps(content), encoding="utf-8")
+    os.replace(partial, path)
 
 
 def read_tokens(folder: str | Path) -> TokenText:

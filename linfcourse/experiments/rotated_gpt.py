@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from glob import glob
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -31,7 +32,7 @@ class Config(first_look.Config):
 
     Args:
         text: "shakespeare" (characters) or "openwebtext" (GPT-2's tokens; without a network the
-            embedded text takes its place, with a warning).
+            embedded text takes its place, with a warning), or text files, as in "pages/*.txt".
         rotation: "hadamard", or "kronecker" for the paper's.
         two_vectors: rotate the projections back into the residual stream as one vector and
             everything else as another, as the paper's code does; otherwise all as one.
@@ -90,7 +91,17 @@ trials = first_look.trials
 
 def make_text(config: Config) -> CharText | TokenText:
     """What the model reads."""
-    return {"shakespeare": shakespeare, "openwebtext": openwebtext}[config.text]()
+    if config.text == "shakespeare":
+        return shakespeare()
+    if config.text == "openwebtext":
+        return openwebtext()
+    files = sorted(glob(config.text, recursive=True))
+    if not files:
+        raise FileNotFoundError(
+            f"text must be shakespeare, openwebtext or the name of text files; {config.text!r} "
+            "names none"
+        )
+    return openwebtext(files=files)
 
 
 def make_model(config: Config, seed: int, device: torch.device | str = "cpu") -> GPT:
@@ -178,6 +189,8 @@ def run_trial(config: Config, device: torch.device, seed: int, method: str, lr: 
         "loss": [] if history.diverged else in_means(history.loss, config.points),
         "norms": [{"step": step, **norms} for step, norms in history.evaluations],
         **history.engine(),
+        # Another text than the one asked for may have taken its place.
+        **({"text": text.source} if isinstance(text, TokenText) else {}),
     }
 
 

@@ -13,7 +13,8 @@ FLOATS = (torch.float32, torch.float64)
 
 def finite(products: Tensor) -> Tensor:
     """`products`, or an error where one is not finite: no estimate may be made from it."""
-    if not bool(torch.isfinite(products).all()):
+    # In pieces, as isfinite makes copies.
+    if not all(bool(torch.isfinite(part).all()) for part in products.split(2**24)):
         raise ValueError(
             "a Hessian-vector product is not finite: the loss has no second derivative here, "
             "or overflows; check the loss, or compute it in float64"

@@ -1,13 +1,17 @@
 """Token files: written whole, opened without tokenising again, and their stand-ins announced."""
 
+import os
+import subprocess
 import sys
+import time
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from linfcourse.data import openwebtext, wikitext
+from linfcourse.data import openwebtext, tokens, wikitext
 from linfcourse.data.tokens import (
     Tokenizer,
     byte_tokenizer,
@@ -15,6 +19,15 @@ from linfcourse.data.tokens import (
     read_tokens,
     write_tokens,
 )
+
+
+def in_folder(folder):
+    """Names of what a user sees there; locks and unfinished texts are hidden."""
+    return sorted(path.name for path in folder.glob("[!.]*"))
+
+
+def unfinished(folder):
+    return [path for path in folder.glob(".*") if not path.name.endswith(".lock")]
 
 
 @pytest.fixture
@@ -55,13 +68,13 @@ class TestOwnFiles:
         file, cache = tmp_path / "a.txt", tmp_path / "cache"
         file.write_text("some text " * 9)
         first = openwebtext(cache, files=[file], tokenizer="bytes")
-        (made,) = cache.iterdir()
+        made = cache / in_folder(cache)[0]
         stamp = (made / "tokens.bin").stat().st_mtime_ns
         assert openwebtext(cache, files=[file], tokenizer="bytes").source == first.source
         assert (made / "tokens.bin").stat().st_mtime_ns == stamp
         file.write_text("other text " * 9)
         changed = openwebtext(cache, files=[file], tokenizer="bytes")
-        assert changed.source != first.source and len(list(cache.iterdir())) == 2
+        assert changed.source != first.source and len(in_folder(cache)) == 2
 
     def test_sampler_reads_windows_of_the_file(self, tmp_path):
         file = tmp_path / "a.txt"
@@ -81,7 +94,7 @@ class TestOwnFiles:
         (tmp_path / "a.png").write_bytes(b"\x89PNG")
         with pytest.raises(ValueError, match=r"a\.png is not"):
             openwebtext(tmp_path / "cache", files=[tmp_path / "a.png"], tokenizer="bytes")
-        assert not list((tmp_path / "cache").iterdir())
+        assert not in_folder(tmp_path / "cache") and not unfinished(tmp_path / "cache")
 
     def test_none_or_one_bare_path_is_refused(self, tmp_path):
         with pytest.raises(ValueError, match="files is empty"):
@@ -116,7 +129,21 @@ class TestHub:
         sys.modules["datasets"].load_dataset = load_dataset
         with pytest.warns(UserWarning, match="could not be fetched"):
             openwebtext(tmp_path, tokenizer="bytes")
-        assert [p.name for p in tmp_path.iterdir()] == ["embedded-shakespeare-bytes"]
+        assert in_folder(tmp_path) == ["embedded-shakespeare-bytes"]
+        assert not unfinished(tmp_path)
+
+    def test_out_of_reach_is_an_error_where_nothing_may_stand_in(self, tmp_path, no_network):
+        with pytest.raises(ImportError):
+            openwebtext(tmp_path, tokenizer="bytes", stand_in=False)
+        assert not in_folder(tmp_path)
+
+    def test_gpt2s_tokens_are_read_where_their_tokenizer_is_not_to_be_had(
+        self, tmp_path, no_network
+    ):
+        gpt2 = Tokenizer("gpt2", 50257, lambda text: [50256, 7] * len(text))
+        write_tokens(["made elsewhere"], tmp_path / "openwebtext-gpt2", gpt2, "openwebtext")
+        text = openwebtext(tmp_path)
+        assert (text.source, text.tokenizer, text.vocab_size) == ("openwebtext", "gpt2", 50257)
 
 
 class TestTokenizer:
@@ -181,9 +208,127 @@ class TestTokenFiles:
 
         with pytest.raises(KeyboardInterrupt):
             write_tokens(documents(), tmp_path / "t", byte_tokenizer(), "test")
-        assert not list(tmp_path.iterdir())
+        assert not in_folder(tmp_path) and not unfinished(tmp_path)
 
     def test_no_documents_are_refused(self, tmp_path):
         with pytest.raises(ValueError, match="must hold some text"):
             write_tokens([], tmp_path / "t", byte_tokenizer(), "test")
-        assert not list(tmp_path.iterdir())
+        assert not in_folder(tmp_path) and not unfinished(tmp_path)
+
+    def test_the_folder_is_that_of_the_variable(self, tmp_path, monkeypatch, hub):
+        monkeypatch.setenv("LINFCOURSE_DATA", str(tmp_path / "here"))
+        openwebtext(tokenizer="bytes")
+        assert in_folder(tmp_path / "here") == ["openwebtext-bytes"]
+
+
+class TestKilled:
+    """A run that is killed goes on after what it last wrote down."""
+
+    DOCUMENTS = tuple(f"document number {i}" for i in range(10))
+
+    def cut(self, tmp_path, monkeypatch, at):
+        monkeypatch.setattr(tokens, "SAVE_EVERY", 40)  # after every third document
+
+        def killed():
+            yield from self.DOCUMENTS[:at]
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            write_tokens(killed(), tmp_path / "t", byte_tokenizer(), "test")
+        assert not in_folder(tmp_path)
+
+    def resumed(self, tmp_path, source="test"):
+        encoded = []
+        plain = byte_tokenizer()
+
+        def encode(text):
+            encoded.append(text)
+            return plain.encode(text)
+
+        text = write_tokens(self.DOCUMENTS, tmp_path / "t", Tokenizer("bytes", 257, encode), source)
+        whole = write_tokens(self.DOCUMENTS, tmp_path / "whole", plain, source)
+        assert np.array_equal(text.train, whole.train) and np.array_equal(text.val, whole.val)
+        assert not unfinished(tmp_path)
+        return encoded
+
+    @pytest.mark.parametrize("at, again", [(2, 10), (4, 7), (8, 4)])
+    def test_only_the_rest_is_tokenised(self, tmp_path, monkeypatch, at, again):
+        self.cut(tmp_path, monkeypatch, at)
+        assert self.resumed(tmp_path) == list(self.DOCUMENTS[-again:])
+
+    def test_what_was_written_after_the_last_note_is_written_again(self, tmp_path, monkeypatch):
+        self.cut(tmp_path, monkeypatch, 8)
+        with (tmp_path / ".t.unfinished" / "tokens.bin").open("ab") as file:
+            file.write(b"half a docum")
+        assert len(self.resumed(tmp_path)) == 4
+
+    @pytest.mark.parametrize("note", ["", "[]", '{"documents": 6}'])
+    def test_a_damaged_note_starts_anew(self, tmp_path, monkeypatch, note):
+        self.cut(tmp_path, monkeypatch, 8)
+        (tmp_path / ".t.unfinished" / "begun.json").write_text(note)
+        assert len(self.resumed(tmp_path)) == 10
+
+    def test_another_text_starts_anew(self, tmp_path, monkeypatch):
+        self.cut(tmp_path, monkeypatch, 8)
+        assert len(self.resumed(tmp_path, source="another")) == 10
+
+    def test_a_file_that_is_shorter_than_its_note_starts_anew(self, tmp_path, monkeypatch):
+        self.cut(tmp_path, monkeypatch, 8)
+        os.truncate(tmp_path / ".t.unfinished" / "tokens.bin", 10)
+        assert len(self.resumed(tmp_path)) == 10
+
+
+SLOW = """
+import time
+from pathlib import Path
+from linfcourse.data.tokens import byte_tokenizer, write_tokens
+
+def documents():
+    with open("log", "a") as log:
+        log.write("tokenising ")
+    yield "some text " * 9
+    while not Path("go").exists():
+        time.sleep(0.05)
+
+print(len(write_tokens(documents(), "t", byte_tokenizer(), "test").train))
+"""
+
+
+class TestTwoProcesses:
+    @pytest.fixture
+    def both(self, tmp_path):
+        """One that has begun to tokenise, and one that waits for it."""
+
+        def start():
+            return subprocess.Popen(
+                [sys.executable, "-c", SLOW], cwd=tmp_path, text=True,
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                env={**os.environ, "PYTHONPATH": root, "OMP_NUM_THREADS": "1"},
+            )  # fmt: skip
+
+        root = str(Path(__file__).parents[2])
+        first = start()
+        while not (tmp_path / "log").exists():
+            assert first.poll() is None, first.communicate()
+            time.sleep(0.05)
+        second = start()
+        try:
+            assert "waiting for it" in second.stderr.readline()
+            yield first, second
+        finally:
+            for process in (first, second):
+                process.kill()
+                process.communicate()
+
+    def test_tokenise_once(self, tmp_path, both):
+        (tmp_path / "go").touch()
+        assert [process.communicate(timeout=60)[0] for process in both] == ["82\n"] * 2
+        assert (tmp_path / "log").read_text() == "tokenising "
+
+    def test_the_second_takes_over_when_the_first_is_killed(self, tmp_path, both):
+        first, second = both
+        first.kill()
+        (tmp_path / "go").touch()
+        assert second.communicate(timeout=60)[0] == "82\n"
+        assert (tmp_path / "log").read_text() == "tokenising " * 2
+        assert in_folder(tmp_path) == ["go", "log", "t"] and not unfinished(tmp_path)

@@ -95,6 +95,27 @@ def test_a_batch_that_does_not_divide_is_refused(results):
         assert "cannot be cut in 2 equal parts" in (folder / f"uneven-{rank}").read_text()
 
 
+def test_one_process_tokenises_while_the_others_wait_beyond_the_timeout(tmp_path):
+    for name, content in (("good", b"some text " * 9), ("other", b"else " * 9), ("bad", b"\x89")):
+        (tmp_path / f"{name}.txt").write_bytes(content)
+    start("tokenising.py", tmp_path)
+
+    def found(name):
+        return [(tmp_path / f"{name}-{rank}").read_text() for rank in (0, 1)]
+
+    assert found("good")[0] == found("good")[1] and found("good")[0].startswith("files ")
+    # Where one fails, all of them end, and say why.
+    assert found("bad")[0].startswith("ValueError: files must be text in UTF-8")
+    assert found("bad")[1].startswith("RuntimeError: opening openwebtext failed in process 0: Val")
+    # Two machines without a shared disk: each has a text of its own, which must be the same.
+    assert found("own") == found("good")
+    assert all("the text differs between the processes" in text for text in found("different"))
+    assert (tmp_path / "log").read_text().splitlines() == [
+        "good.txt by 0", "bad.txt by 0", "good.txt by 0", "good.txt by 1", "good.txt by 0",
+        "other.txt by 1",
+    ]  # fmt: skip
+
+
 def test_a_killed_process_ends_the_run_with_a_sentence_and_it_resumes_to_the_same_record(tmp_path):
     def run(name, kill_at, check=True):
         folder = tmp_path / name

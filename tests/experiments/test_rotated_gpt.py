@@ -1,6 +1,7 @@
 """The GPT in rotated axes: what must hold in it, and that its claims can fail."""
 
 import math
+import sys
 from dataclasses import asdict, replace
 
 import pytest
@@ -44,6 +45,32 @@ def test_every_preset_starts(scale, tmp_path, monkeypatch):
     assert all(math.isfinite(t.result["final_loss"]) for t in record.trials)
     assert [len(t.result["norms"]) for t in record.trials] == [3] + [0] * (len(record.trials) - 1)
     assert not folder or not list((tmp_path / "states").iterdir())  # finished trials leave nothing
+
+
+def test_text_files_may_be_named_and_the_result_says_what_was_read(tmp_path, monkeypatch):
+    monkeypatch.setenv("LINFCOURSE_DATA", str(tmp_path / "data"))
+    monkeypatch.setitem(sys.modules, "tiktoken", None)
+    for name in "ab":
+        (tmp_path / f"{name}.txt").write_text("To be or not to be. " * 30)
+    config = replace(TINY, methods=("adam",), text=str(tmp_path / "*.txt"), measured=())
+    with pytest.warns(UserWarning, match="every byte is a token"):
+        result = rotated_gpt.run_trial(config, CPU, 0, "adam", 0.01)
+    assert result["text"].startswith("files ") and math.isfinite(result["final_loss"])
+    with pytest.raises(FileNotFoundError, match=r"'nothing/\*\.txt' names none"):
+        rotated_gpt.make_text(replace(TINY, text="nothing/*.txt"))
+
+
+def test_a_large_model_is_measured_by_the_lean_loss(monkeypatch):
+    setting = {"seed": 1, "method": "adam", "lr": 0.01}
+    plain = rotated_gpt.run_trial(TINY, CPU, **setting)["norms"]
+    used = []
+    lean = rotated_gpt.lean_loss
+    monkeypatch.setattr(rotated_gpt, "lean_loss", lambda *a: used.append(a) or lean(*a))
+    assert rotated_gpt.run_trial(TINY, CPU, **setting)["norms"] == plain and not used
+    monkeypatch.setattr(rotated_gpt, "LEAN", 0)
+    for a, b in zip(rotated_gpt.run_trial(TINY, CPU, **setting)["norms"], plain, strict=True):
+        assert a == pytest.approx(b, rel=1e-3)
+    assert used
 
 
 def test_the_paper_preset_is_the_setting_of_the_papers_code():
