@@ -1,11 +1,8 @@
-"""The checks of chapter 4: right answers pass, usual mistakes are named."""
+"""Right answers of chapter 4, and usual mistakes with words of what is said about them."""
 
 import math
 
-import pytest
 import torch
-
-from linfcourse.checks import check, exercises
 
 
 def hvp(loss, x, v):
@@ -44,6 +41,7 @@ def variance(r, p, n):
 
 RIGHT = {"4.1": 61.5, "4.2": hvp, "4.3": scale, "4.4": 1.628, "4.5": variance}
 
+ALSO_RIGHT = [("4.4", 42 * 1.2020569 / math.pi**3)]  # the exact median of three
 WRONG = [
     ("4.1", 15.4, "counts the entries"),
     ("4.1", 123, "float64"),
@@ -91,30 +89,3 @@ WRONG = [
     ("4.5", lambda r, p, n: ((r**2 / p).sum() - (r**2).sum()) / n, "not Σr²"),
     ("4.5", lambda r, p, n: 0.0, "you return"),
 ]
-
-
-@pytest.mark.parametrize("number", RIGHT)
-def test_the_right_answer_passes(number, capsys):
-    assert check(number, RIGHT[number])
-    assert f"Exercise {number}: right." in capsys.readouterr().out
-
-
-def test_the_exact_median_of_three_passes():
-    assert check("4.4", 42 * 1.2020569 / math.pi**3)
-
-
-@pytest.mark.parametrize("empty", [None, ...])
-@pytest.mark.parametrize("number", RIGHT)
-def test_an_empty_answer_is_not_yet_an_answer(number, empty, capsys):
-    assert not check(number, empty)
-    assert "no answer yet" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(("number", "answer", "message"), WRONG)
-def test_a_usual_mistake_is_named(number, answer, message, capsys):
-    assert not check(number, answer)
-    assert message in capsys.readouterr().out
-
-
-def test_every_exercise_of_the_chapter_has_a_right_answer_here():
-    assert [n for n in exercises() if n.startswith("4.")] == sorted(RIGHT)
