@@ -13,6 +13,10 @@ import torch
 from benchmarks import page, results
 from linfcourse.records import write_atomically
 
+NO_GPU = (
+    "--device cuda needs an NVIDIA GPU, and torch finds none here "
+    "(torch.cuda.is_available() is False): run it on a machine that has one."
+)
 TABLES = Path(__file__).resolve().parents[1] / "book" / "benchmarks_tables.md"
 
 
@@ -20,11 +24,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
     output = options.output or (results.FILE if options.size == "full" else None)
     committed = output is not None and output.resolve() == results.FILE
-    found = results.load(output) if output else {"schema": results.SCHEMA, "benchmarks": {}}
+    found = results.load(output) if output else results.empty()
     if not options.tables:
+        if options.device == "cuda" and not torch.cuda.is_available():
+            print(NO_GPU, file=sys.stderr)
+            return 1
         torch.set_num_threads(1)
+        part = found["benchmarks" if options.device == "cpu" else "cuda"]
         for name in options.only:
-            found["benchmarks"][name] = _measured(name, options.size)
+            part[name] = _measured(name, options.size, options.device)
             if output:  # after each, so that a kill loses one at most
                 results.save(found, output)
     if committed:
@@ -34,15 +42,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _measured(name: str, size: str) -> dict:
+def _measured(name: str, size: str, device: str) -> dict:
     start = time.perf_counter()
 
     def progress(line: str) -> None:
         print(f"{time.perf_counter() - start:6.0f} s  {name}: {line}", file=sys.stderr, flush=True)
 
-    section = {"size": size, **results.circumstances()}
+    section = {"size": size, **results.circumstances(device)}
     before = results.load_average()
-    section |= page.BENCHMARKS[name].measure(size, progress)
+    if device == "cpu":
+        section |= page.BENCHMARKS[name].measure(size, progress)
+    else:
+        section |= page.ON_GPU[name].measure(size, progress, device)
+        torch.cuda.empty_cache()
     section["load"] = {"before": before, "after": results.load_average()}
     section["wall_seconds"] = time.perf_counter() - start
     progress("done")
@@ -61,10 +73,15 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--only",
         nargs="+",
-        choices=tuple(page.BENCHMARKS),
-        default=tuple(page.BENCHMARKS),
         metavar="NAME",
-        help=f"some of {', '.join(page.BENCHMARKS)}; the others' results stay",
+        help=f"some of {', '.join(page.BENCHMARKS)}, or on a GPU of {', '.join(page.ON_GPU)}; the "
+        "others' results stay",
+    )
+    parser.add_argument(
+        "--device",
+        choices=("cpu", "cuda"),
+        default="cpu",
+        help="cuda: what is measured on a GPU, kept beside the CPU's results",
     )
     parser.add_argument(
         "--output",
@@ -77,7 +94,16 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         action="store_true",
         help="measure nothing: draw the book's tables from the committed results",
     )
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    names = tuple(page.BENCHMARKS if options.device == "cpu" else page.ON_GPU)
+    unknown = sorted(set(options.only or ()) - set(names))
+    if unknown:
+        parser.error(
+            f"--only: no benchmark {', '.join(unknown)} for --device {options.device}; there are "
+            f"{', '.join(names)}"
+        )
+    options.only = options.only or names
+    return options
 
 
 if __name__ == "__main__":

@@ -103,7 +103,7 @@ def hessians(d: int, networks: bool) -> Iterator[tuple[str, Tensor]]:
     yield "MLP with LayerNorm", mlp.matrix
     yield "MLP with LayerNorm, rotated", _symmetric(mlp.rotated(Hadamard(seed=0)).dense())
     for steps, name in ((0, "char GPT, at the start"), (300, "char GPT, trained")):
-        yield name, _gpt_hessian(steps)
+        yield name, gpt_hessian(steps)
 
 
 def _mlp_hessian() -> Tensor:
@@ -117,11 +117,11 @@ def _mlp_hessian() -> Tensor:
     return _symmetric(HessianOperator(loss, net.parameters()).dense())
 
 
-def _gpt_hessian(steps: int) -> Tensor:
-    """Of a GPT on characters of Shakespeare, after some steps of Adam."""
+def gpt_hessian(steps: int, width: int = 6) -> Tensor:
+    """Of a two-layer GPT on characters of Shakespeare, after some steps of Adam, in float64."""
     torch.manual_seed(0)
     text = shakespeare()
-    config = GPTConfig(vocab_size=text.vocab_size, context=16, n_layer=2, n_head=2, width=6)
+    config = GPTConfig(vocab_size=text.vocab_size, context=16, n_layer=2, n_head=2, width=width)
     model = GPT(config).double()
     optimizer = Adam(model.parameters(), lr=1e-2)
     batches = text.sampler(16, 16, seed=0)
@@ -137,7 +137,7 @@ def _symmetric(H: Tensor) -> Tensor:
     return (H + H.T) / 2
 
 
-def columns(cases: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
+def tables(cases: list[dict[str, Any]]) -> list[tuple[list[str], list[list[str]]]]:
     """Header and rows of the page's one table: a row for each Hessian and number of products."""
     header = ["Hessian", "d", "products", *ESTIMATORS, "two_stage / median"]
     rows = []
@@ -152,4 +152,4 @@ def columns(cases: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
             rows.append(
                 [case["case"], f"{case['parameters']:,}", str(probes), *cells, f"{ratio:.2f}"]
             )
-    return header, rows
+    return [(header, rows)]

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from benchmarks.aims import Aim, judge_all
-from benchmarks.timing import race
-from benchmarks.workloads import describe
+from benchmarks.timing import clock_of, race
+from benchmarks.workloads import GPTS, describe
 from linfcourse.data import shakespeare
 from linfcourse.experiments import first_look
 from linfcourse.hessian import HessianOperator
+from linfcourse.models import GPT
 
 TITLE = "Hessian-vector products"
 CPU, GPU = first_look.PRESETS["cpu"], first_look.PRESETS["gpu"]
@@ -28,6 +31,17 @@ SIZES = {
     "full": {"first look": (15, 20), "first look, scale gpu": (9, 20)},
 }
 """{size: {model: (rounds, k)}}"""
+GPU_SIZES = {
+    "tiny": {"tiny": (2, 3)},
+    "small": {"first look, scale gpu": (5, 20)},
+    "full": {"first look, scale gpu": (9, 20), "124M": (5, 4)},
+}
+"""The same on a GPU; 124M is GPT-2 on one sequence of half its context."""
+TEXT = (
+    "k products of one block beside k gradients of the same loss, in float32 without TF32 for "
+    "both. The large case is GPT-2 on one sequence of half its context."
+)
+"""What stands over the tables of a GPU."""
 
 GRADIENTS, PRODUCTS = "k gradients", "k products, one block"
 ONE_BY_ONE = "k products, each with a graph of its own"
@@ -38,19 +52,34 @@ AIMS = (
 )
 
 
-def measure(size: str, progress: Any = None) -> dict[str, Any]:
+def measure(size: str, progress: Any = None, device: torch.device | str = "cpu") -> dict[str, Any]:
     """Time `op.matmat` of k probes, the building of the operator included, and k gradients."""
-    cases = [_case(name, *how, progress) for name, how in SIZES[size].items()]
+    device = torch.device(device)
+    sizes = GPU_SIZES if device.type == "cuda" else SIZES
+    cases = [_case(name, *how, progress, device) for name, how in sizes[size].items()]
     return {"title": TITLE, "cases": cases, "aims": judge_all(AIMS, cases)}
 
 
-def _case(name: str, rounds: int, k: int, progress: Any) -> dict[str, Any]:
-    config = MODELS[name]
-    model = first_look.make_model(config, seed=0)
-    batch = shakespeare().sampler(config.batch, config.context, seed=0)(0)
+def _workload(name: str, device: torch.device) -> tuple[GPT, tuple[Tensor, Tensor]]:
+    """The model, and the batch on which its loss is taken."""
+    if name in GPTS:
+        torch.manual_seed(0)
+        model = GPT(GPTS[name]).to(device)
+        shape = (1, model.config.context // 2)
+        batch = tuple(torch.randint(model.config.vocab_size, shape) for _ in range(2))
+    else:
+        config = MODELS[name]
+        model = first_look.make_model(config, seed=0, device=device)
+        batch = shakespeare().sampler(config.batch, config.context, seed=0)(0)
+    return model, tuple(part.to(device) for part in batch)
+
+
+def _case(name: str, rounds: int, k: int, progress: Any, device: torch.device) -> dict[str, Any]:
+    model, batch = _workload(name, device)
     parameters = list(model.parameters())
     d = sum(p.numel() for p in parameters)
-    probes = torch.randn(d, k, generator=torch.Generator().manual_seed(0))
+    # One probe after the other in memory, as the estimators hand them over.
+    probes = torch.randn(k, d, generator=torch.Generator().manual_seed(0)).to(device).T
 
     def gradients() -> None:
         for _ in range(k):
@@ -64,12 +93,25 @@ def _case(name: str, rounds: int, k: int, progress: Any) -> dict[str, Any]:
         for probe in probes.T:
             HessianOperator(model.loss(*batch), parameters) @ probe
 
-    entrants = {GRADIENTS: gradients, PRODUCTS: products, ONE_BY_ONE: one_by_one}
+    entrants: dict[str, Callable[[], None]] = {
+        GRADIENTS: gradients,
+        PRODUCTS: products,
+        ONE_BY_ONE: one_by_one,
+    }
     times = race(
-        entrants, rounds, warmup=1, progress=lambda line: progress and progress(f"{name}: {line}")
+        entrants,
+        rounds,
+        warmup=1,
+        progress=lambda line: progress and progress(f"{name}: {line}"),
+        clock=clock_of(device),
     )
-    tokens = config.batch * config.context
-    return {"case": name, **describe(parameters), "k": k, "tokens": tokens, "times": times}
+    return {
+        "case": name,
+        **describe(parameters),
+        "k": k,
+        "tokens": batch[0].numel(),
+        "times": times,
+    }
 
 
 def columns(case: dict[str, Any]) -> tuple[list[str], list[list[str]]]:

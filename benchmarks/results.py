@@ -6,9 +6,12 @@ import importlib.metadata
 import json
 import os
 import re
+import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from linfcourse.records import (
     current_commit,
@@ -21,6 +24,11 @@ SCHEMA = 1
 FILE = Path(__file__).with_name("results.json")
 
 
+def empty() -> dict[str, Any]:
+    """No results: of the CPU under "benchmarks", of a GPU under "cuda"."""
+    return {"schema": SCHEMA, "benchmarks": {}, "cuda": {}}
+
+
 def load(path: Path = FILE) -> dict[str, Any]:
     """The results in a file; none if there is no file.
 
@@ -28,7 +36,7 @@ def load(path: Path = FILE) -> dict[str, Any]:
         ValueError: the file is not one of ours, or of another schema.
     """
     if not path.exists():
-        return {"schema": SCHEMA, "benchmarks": {}}
+        return empty()
     try:
         results = json.loads(path.read_text(encoding="utf-8"))
         schema = results["schema"]
@@ -36,7 +44,7 @@ def load(path: Path = FILE) -> dict[str, Any]:
         raise ValueError(f"{path} does not hold results of these benchmarks: {error!r}") from error
     if schema != SCHEMA:
         raise ValueError(f"{path} has schema {schema}, not {SCHEMA}: measure again")
-    return results
+    return {**empty(), **results}
 
 
 def save(results: dict[str, Any], path: Path = FILE) -> None:
@@ -47,9 +55,11 @@ def save(results: dict[str, Any], path: Path = FILE) -> None:
     write_atomically(path, text + "\n")
 
 
-def circumstances() -> dict[str, Any]:
+def circumstances(device: str = "cpu") -> dict[str, Any]:
     """When, where and with what a measurement is made, besides its load."""
-    environment = describe_environment()
+    environment = describe_environment(device)
+    if environment["device"] == "cuda":
+        environment |= {"driver": _driver(), "cuda": torch.version.cuda}
     environment["lion-pytorch"] = importlib.metadata.version("lion-pytorch")
     environment["cores"] = os.cpu_count()
     return {
@@ -57,6 +67,16 @@ def circumstances() -> dict[str, Any]:
         "commit": current_commit(),
         "environment": environment,
     }
+
+
+def _driver() -> str | None:
+    """Version of the NVIDIA driver; None where its tool is not there."""
+    query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        answer = subprocess.run(query, capture_output=True, text=True, check=True, timeout=30)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.split()[0] if answer.stdout.split() else None
 
 
 def load_average() -> list[float] | None:

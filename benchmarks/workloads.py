@@ -16,10 +16,10 @@ GPTS = {
 """By the rounded number of parameters."""
 
 
-def gpt_with_gradients(name: str) -> GPT:
+def gpt_with_gradients(name: str, device: torch.device | str = "cpu") -> GPT:
     """The GPT of that size with a gradient at every parameter, as after a backward pass."""
     torch.manual_seed(0)
-    model = GPT(GPTS[name])
+    model = GPT(GPTS[name]).to(device)
     for parameter in model.parameters():
         parameter.grad = torch.randn_like(parameter).mul_(1e-3)
     return model

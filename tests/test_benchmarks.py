@@ -12,6 +12,7 @@ from benchmarks import aims, estimators, optimizers, page, results, timing
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMITTED = results.load()
+OF_ERRORS = ("estimators",)
 every_benchmark = pytest.mark.parametrize("name", page.BENCHMARKS)
 
 
@@ -36,7 +37,7 @@ def check_section(name, section):
     assert section["cases"] and section["aims"]
     for case in section["cases"]:
         assert case["case"] and case["parameters"] > 0
-        if name == "estimators":
+        if name in OF_ERRORS:
             check_errors(case)
         else:
             check_times(case)
@@ -73,7 +74,7 @@ def test_committed_results_are_of_full_size_and_keep_the_schema(name):
     check_section(name, section)
     assert section["size"] == "full"
     module = page.BENCHMARKS[name]
-    if name != "estimators":
+    if name not in OF_ERRORS:
         assert [case["case"] for case in section["cases"]] == list(module.SIZES["full"])
 
 
@@ -213,6 +214,12 @@ def test_an_unknown_benchmark_is_refused_by_name(capsys):
     with pytest.raises(SystemExit) as error:
         command.main(["--only", "speed"])
     assert error.value.code == 2 and "speed" in capsys.readouterr().err
+
+
+def test_a_benchmark_of_the_other_device_is_refused_by_name(capsys):
+    with pytest.raises(SystemExit):
+        command.main(["--only", "training"])
+    assert "no benchmark training for --device cpu" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["{", "[]", json.dumps({"schema": 99, "benchmarks": {}})])
