@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks import (
+    equal_accuracy,
     estimators,
     gpu_optimizers,
     gpu_training,
@@ -18,6 +19,7 @@ BENCHMARKS = {
     "rotated": rotated,
     "hessian_products": hessian_products,
     "estimators": estimators,
+    "equal_accuracy": equal_accuracy,
 }
 """Name on the command line, in the results and in the page's markers."""
 ON_GPU = {

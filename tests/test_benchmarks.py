@@ -2,17 +2,22 @@
 
 import copy
 import json
+import math
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from benchmarks import __main__ as command
-from benchmarks import aims, estimators, optimizers, page, results, timing
+from benchmarks import aims, equal_accuracy, estimators, optimizers, page, results, timing
+from linfcourse.hessian import DenseOperator, norm_11
+from linfcourse.hessian.cauchy import cauchy
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMITTED = results.load()
-OF_ERRORS = ("estimators",)
+OF_ERRORS = ("estimators", "equal_accuracy")
 every_benchmark = pytest.mark.parametrize("name", page.BENCHMARKS)
 
 
@@ -83,6 +88,8 @@ def test_committed_verdicts_follow_from_the_committed_numbers(name):
     section, module = COMMITTED["benchmarks"][name], page.BENCHMARKS[name]
     if name == "estimators":
         judged = estimators.judge(section["cases"], max(module.SIZES["full"]["probes"]))
+    elif name == "equal_accuracy":
+        judged = equal_accuracy.judge(section["cases"])
     else:
         judged = aims.judge_all(module.AIMS, section["cases"])
     assert [row["verdict"] for row in judged] == [row["verdict"] for row in section["aims"]]
@@ -228,3 +235,57 @@ def test_a_file_that_holds_something_else_is_refused(tmp_path, text):
     path.write_text(text)
     with pytest.raises(ValueError, match=r"results\.json"):
         results.load(path)
+
+
+def test_the_products_needed_follow_a_power_law_between_the_numbers_tried():
+    grid = (4, 8, 16, 32)
+    errors = [1 / k for k in grid]  # like two_stage: half the error for twice the products
+    assert equal_accuracy.needed(grid, errors, 1 / 11) == pytest.approx(11)
+    assert equal_accuracy.needed(grid, errors, 1 / 8) == pytest.approx(8)
+    assert equal_accuracy.needed(grid, errors, 1.0) == 4.0
+    assert equal_accuracy.needed(grid, errors, 1 / 64) == math.inf
+    up_again = [0.1, 0.3, 0.05, 0.04]  # it counts from where the error stays below
+    assert 8 < equal_accuracy.needed(grid, up_again, 0.2) < 16
+
+
+def test_remembered_products_change_no_estimate_and_are_not_computed_again(monkeypatch):
+    H = torch.randn(70, 70, generator=torch.Generator().manual_seed(0))
+    op = DenseOperator(H + H.T)
+    seeded = torch.Generator().manual_seed(3)
+    probes = cauchy(100, 70, op.device, seeded).float().T
+    remembered = equal_accuracy.Remembered(op, probes)
+    expected = {
+        name: norm_11(op, k, name, seeded.manual_seed(3)).value
+        for name, k in (("median", 69), ("iqr", 100), ("geometric", 7), ("two_stage", 40))
+    }
+    monkeypatch.setattr(op, "matmat", lambda _: pytest.fail("computed again"))
+    for (name, value), k in zip(expected.items(), (69, 100, 7, 40), strict=True):
+        found = norm_11(remembered, k, name, seeded.manual_seed(3)).value
+        assert found == pytest.approx(value, rel=1e-5)
+
+
+def test_products_needed_are_found_from_made_up_estimates():
+    """Errors of ±c/√K for the Cauchy estimators and ±c/K for two_stage: 50 against √50."""
+    grid, signs = (5, 10, 50, 100), np.tile([1.0, -1.0], 20)
+    size = {name: [0.5 / math.sqrt(k) for k in grid] for name in estimators.ESTIMATORS}
+    size["two_stage"] = [0.5 / k for k in grid]
+    size["geometric"] = [1.0 / math.sqrt(k) for k in grid]
+    values = 1 + signs[:, None, None] * np.array([size[name] for name in estimators.ESTIMATORS])
+    case = equal_accuracy.case_of("made up", 9, 1.0, grid, values)
+    assert case["needed"]["median"]["products"] == 50
+    assert case["needed"]["iqr"]["products"] == pytest.approx(50)
+    assert case["needed"]["two_stage"]["products"] == pytest.approx(math.sqrt(50))
+    assert case["needed"]["geometric"] == {"products": None, "low": None, "high": None}
+    (row,) = equal_accuracy.judge([case])
+    assert row["ratio_products"] == pytest.approx(1 / math.sqrt(50)) and row["verdict"] == aims.MET
+    table = equal_accuracy.tables([case])[0]
+    assert table[1][0][-2:] == ["> 100 (> 100 to > 100)", "7 (7 to 7)"]
+
+
+@pytest.mark.parametrize(
+    "high, expected", [(24.0, aims.MET), (26.0, aims.ON_THE_LINE), (None, aims.ON_THE_LINE)]
+)
+def test_an_interval_across_the_limit_is_on_the_line(high, expected):
+    needed = {"two_stage": {"products": 20.0, "low": 15.0, "high": high}}
+    (row,) = equal_accuracy.judge([{"case": "x", "needed": needed}])
+    assert row["verdict"] == expected
