@@ -265,12 +265,13 @@ def test_remembered_products_change_no_estimate_and_are_not_computed_again(monke
 
 
 def test_products_needed_are_found_from_made_up_estimates():
-    """Errors of ±c/√K for the Cauchy estimators and ±c/K for two_stage: 50 against √50."""
+    """Errors of ±c/√K for the Cauchy estimators, iqr's all on one side, and ±c/K for two_stage."""
     grid, signs = (5, 10, 50, 100), np.tile([1.0, -1.0], 20)
     size = {name: [0.5 / math.sqrt(k) for k in grid] for name in estimators.ESTIMATORS}
     size["two_stage"] = [0.5 / k for k in grid]
     size["geometric"] = [1.0 / math.sqrt(k) for k in grid]
     values = 1 + signs[:, None, None] * np.array([size[name] for name in estimators.ESTIMATORS])
+    values[:, estimators.ESTIMATORS.index("iqr")] = 1 + np.array(size["iqr"])  # nothing but bias
     case = equal_accuracy.case_of("made up", 9, 1.0, grid, values)
     assert case["needed"]["median"]["products"] == 50
     assert case["needed"]["iqr"]["products"] == pytest.approx(50)
