@@ -177,8 +177,14 @@ def _report(experiment: experiments.Experiment, record: Record) -> None:
     name = f"{record.experiment}-{record.scale}.json"
     print(f"{experiment.title}\n{len(record.trials)} trials, {record.seconds:.0f} s -> {name}\n")
     for claim in experiment.claims:
-        verdict = claim.judge(record)
-        print(f"{verdict.status:<13} {claim.statement}\n              {verdict.reason}")
+        try:
+            verdict = claim.judge(record)
+            status, reason = verdict.status, verdict.reason
+        except (ValueError, LookupError, ArithmeticError) as error:
+            if record.scale != "custom":
+                raise
+            status, reason = "not judged", f"this configuration lacks what it takes ({error})"
+        print(f"{status:<13} {claim.statement}\n              {reason}")
 
 
 def changed_config(config: Any, changes: Sequence[str]) -> Any:
