@@ -7,12 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from linfcourse.optim._compiled import DESCEND, ROW_STEP, numbers, worth_compiling
+from linfcourse.optim._compiled import DESCEND, worth_compiling
 from linfcourse.optim._row_sweeps import CHUNK, Matrices, Sweep
 from linfcourse.partitions import Blocks
-
-_SHORT_ROW = 4096
-"""Numbers whose mean a compiled loop, with its one float32 sum, finds to some 1e-6."""
 
 
 class BlockTensor:
@@ -23,7 +20,7 @@ class BlockTensor:
         x, g, m: parameter, gradient and momentum, real, of one shape.
         step: the parameter's step count, a tensor of one element.
         blocks: how the tensor is cut.
-        compiled: leave the passes over the tensor to ``torch.compile``.
+        compiled: leave the pass over the tensor to ``torch.compile``, where that is faster.
     """
 
     def __init__(
@@ -37,7 +34,6 @@ class BlockTensor:
         compiled: bool = False,
     ) -> None:
         self.group, self.x, self.blocks = group, x, blocks
-        self.compiled = compiled and worth_compiling(x)
         self.matrices = Matrices(blocks.rows, x, g, m)
         self.index = blocks.index_on(x.device)
         beta1, self.beta2 = (float(beta) for beta in group["betas"])
@@ -51,6 +47,7 @@ class BlockTensor:
             factor=1 - lr * weight_decay if decoupled else 1.0,
             penalty=0.0 if decoupled else weight_decay,
             sign=-1 if group["maximize"] else 1,
+            compiled=compiled and DESCEND.active and worth_compiling(x),
         )
 
     def root(self, v: Tensor, count: float | Tensor) -> Tensor:
@@ -73,9 +70,6 @@ class BlockTensor:
     def move(self, root: Tensor) -> None:
         """Second pass: move momentum and parameter, dividing by each block's ``root``."""
         root = root.to(self.matrices.dtype)
-        if self.compiled and DESCEND.active:
-            self._move_compiled(root)
-            return
 
         def denominator(start: int, stop: int) -> Tensor:
             if self.index is None:
@@ -87,9 +81,6 @@ class BlockTensor:
 
     def move_row_by_row(self, v: Tensor) -> None:
         """Both passes at once for rows that are blocks, with second moments v as a column."""
-        if self.compiled and ROW_STEP.active and self.matrices.columns <= _SHORT_ROW:
-            self._move_row_by_row_compiled(v)
-            return
         scale = self.matrices.columns**-0.5
 
         def denominator(start: int, stop: int, norms: Tensor) -> Tensor:
@@ -99,35 +90,6 @@ class BlockTensor:
 
         self.sweep.both(self.matrices, denominator)
         self.matrices.write_back()
-
-    def _move_compiled(self, root: Tensor) -> None:
-        sweep, matrices = self.sweep, self.matrices
-        column = root if self.index is None else root.index_select(0, self.index)
-        DESCEND(
-            matrices.x,
-            matrices.g,
-            matrices.m,
-            column.unsqueeze(1),
-            *numbers(sweep.lr, 1 - sweep.beta1, sweep.factor, sweep.penalty, sweep.sign),
-            sweep.penalty != 0.0,
-        )
-        matrices.write_back()
-
-    def _move_row_by_row_compiled(self, v: Tensor) -> None:
-        sweep, matrices = self.sweep, self.matrices
-        corrected = self.group["bias_correction"]
-        ROW_STEP(
-            matrices.x,
-            matrices.g,
-            matrices.m,
-            v,
-            *numbers(sweep.lr, 1 - sweep.beta1, self.beta2, 1 - self.beta2),
-            *numbers(1 - self.beta2**self.count if corrected else 1.0, self.group["eps"]),
-            *numbers(sweep.factor, sweep.penalty, sweep.sign),
-            sweep.penalty != 0.0,
-            self.group["eps_inside_root"],
-        )
-        matrices.write_back()
 
 
 def step_alone(tensor: BlockTensor, v: Tensor) -> None:

@@ -10,14 +10,16 @@ rounded once when stored.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
 from linfcourse.compiling import Compiled
 from linfcourse.optim._chunks import same_dense_layout
 
-_WORTH = 1024
-"""Elements below which a step costs what its calls cost, compiled or not."""
+_WORTH = 131_072
+"""Elements below which the calls of a step take most of its time, and a compiled call is longer."""
 
 
 def worth_compiling(x: Tensor) -> bool:
@@ -32,35 +34,21 @@ def as_vectors(*tensors: Tensor) -> list[Tensor]:
     return [t.detach() for t in tensors]
 
 
+@lru_cache(maxsize=256)  # the tensors of one step share them
 def numbers(*values: float) -> list[Tensor]:
-    """Each value as a tensor that a compiled function takes without looking at it."""
-    return [torch.tensor(float(value), dtype=torch.float64) for value in values]
+    """Each value as a tensor that a compiled function takes without looking at it, to be read."""
+    return [torch.tensor(float(value), dtype=torch.float64, device="cpu") for value in values]
 
 
-def row_step(
-    x: Tensor, g: Tensor, m: Tensor, v: Tensor,
-    lr: Tensor, rest1: Tensor, beta2: Tensor, rest2: Tensor, correction2: Tensor, eps: Tensor,
-    factor: Tensor, penalty: Tensor, sign: Tensor, coupled: bool, eps_inside_root: bool,
-) -> None:  # fmt: skip
-    """Blockwise Adam where each row of x, g, m (rows, n) is a block; v (rows, 1).
+def descend(x: Tensor, g: Tensor, m: Tensor, rate: Tensor, rest1: Tensor, factor: Tensor) -> None:
+    """Blockwise Adam, x, g, m (rows, n), when each row's rate = lr / (√v̂ + ε), (rows, 1), is known.
 
-    v ← β₂ v + (1 − β₂) mean g²;  m ← m + (1 − β₁)(g − m);  x ← factor · x − lr · m / (√v̂ + ε)
+    m ← m + (1 − β₁)(g − m);  x ← factor · x − rate · m
     """
-    g = _gradient(x, g, penalty, sign, coupled, v.dtype)
-    second = beta2 * v + rest2 * g.square().mean(1, keepdim=True)
-    v_hat = second / correction2
-    root = (v_hat + eps).sqrt() if eps_inside_root else v_hat.sqrt() + eps
-    _move(x, g, m, root, lr, rest1, factor)
-    v.copy_(second)
-
-
-def descend(
-    x: Tensor, g: Tensor, m: Tensor, root: Tensor,
-    lr: Tensor, rest1: Tensor, factor: Tensor, penalty: Tensor, sign: Tensor, coupled: bool,
-) -> None:  # fmt: skip
-    """The same with the denominators of the rows given, root (rows, 1)."""
-    g = _gradient(x, g, penalty, sign, coupled, root.dtype)
-    _move(x, g, m, root, lr, rest1, factor)
+    momentum = m.to(g.dtype)
+    momentum = momentum + rest1 * (g - momentum)
+    x.copy_(factor * x.to(g.dtype) - rate * momentum)
+    m.copy_(momentum)
 
 
 def lion_step(
@@ -92,28 +80,7 @@ def sign_step(
     x.copy_(factor * x.to(dtype) - lr * torch.sign(direction) + 0.0 * direction)
 
 
-def _gradient(
-    x: Tensor, g: Tensor, penalty: Tensor, sign: Tensor, coupled: bool, dtype: torch.dtype
-) -> Tensor:
-    g = sign * g.to(dtype)
-    return g + penalty * x.to(dtype) if coupled else g
-
-
-def _move(
-    x: Tensor, g: Tensor, m: Tensor, root: Tensor, lr: Tensor, rest1: Tensor, factor: Tensor
-) -> None:
-    momentum = m.to(g.dtype)
-    momentum = momentum + rest1 * (g - momentum)
-    x.copy_(factor * x.to(g.dtype) - lr * (momentum / root))
-    m.copy_(momentum)
-
-
-ROW_STEP, DESCEND, LION_STEP, SIGN_STEP = (
+DESCEND, LION_STEP, SIGN_STEP = (
     Compiled(step, f"the step of {name}", fullgraph=True, dynamic=True)
-    for step, name in (
-        (row_step, "BlockwiseAdam"),
-        (descend, "BlockwiseAdam"),
-        (lion_step, "Lion"),
-        (sign_step, "SignSGD"),
-    )
+    for step, name in ((descend, "BlockwiseAdam"), (lion_step, "Lion"), (sign_step, "SignSGD"))
 )
