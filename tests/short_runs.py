@@ -41,3 +41,18 @@ def assert_same_run(a, b):
         assert torch.equal(value, model_b.state_dict()[name]), name
     for name in ("loss", "lr", "evaluations", "diverged"):
         assert getattr(history_a, name) == getattr(history_b, name), name
+
+
+def stopping_at(step, data=batches):
+    """The batches of an interrupted run."""
+
+    def interrupted(asked):
+        if asked >= step:
+            raise KeyboardInterrupt
+        return data(asked)
+
+    return interrupted
+
+
+def draw(model):
+    return {"draw": torch.rand(()).item(), "weight": model[0].weight.sum().item()}

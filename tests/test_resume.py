@@ -14,22 +14,15 @@ from torch import nn
 from linfcourse import training
 from linfcourse.models import cross_entropy
 from linfcourse.training import train, warmup_constant, warmup_cosine
-from tests.short_runs import OPTIMIZERS, assert_same_run, batches, make_model, run
-
-
-def stopping_at(step, data=batches):
-    """The batches of an interrupted run."""
-
-    def interrupted(asked):
-        if asked >= step:
-            raise KeyboardInterrupt
-        return data(asked)
-
-    return interrupted
-
-
-def draw(model):
-    return {"draw": torch.rand(()).item(), "weight": model[0].weight.sum().item()}
+from tests.short_runs import (
+    OPTIMIZERS,
+    assert_same_run,
+    batches,
+    draw,
+    make_model,
+    run,
+    stopping_at,
+)
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
@@ -56,7 +49,7 @@ def test_a_run_continues_bit_for_bit_after_a_kill(tmp_path):
         """
         import os, signal, sys
         sys.path.insert(0, sys.argv[2])
-        from test_resume import batches, draw, run
+        from short_runs import batches, draw, run
 
         def killing(step):
             if step == 14:

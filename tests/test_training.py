@@ -12,7 +12,15 @@ from torch import nn
 from linfcourse import training
 from linfcourse.models import GPT, GPTConfig, cross_entropy, narrow_valley
 from linfcourse.training import History, train, warmup_constant, warmup_cosine
-from tests.short_runs import OPTIMIZERS, assert_same_run, batches, make_model, run
+from tests.short_runs import (
+    OPTIMIZERS,
+    assert_same_run,
+    batches,
+    draw,
+    make_model,
+    run,
+    stopping_at,
+)
 
 
 class TestLoop:
@@ -195,21 +203,6 @@ class TestEvaluation:
     def test_must_return_numbers_by_name(self):
         with pytest.raises(TypeError, match="evaluate must return"):
             run(evaluate=lambda model: 3.0)
-
-
-def stopping_at(step, data=batches):
-    """The batches of an interrupted run."""
-
-    def interrupted(asked):
-        if asked >= step:
-            raise KeyboardInterrupt
-        return data(asked)
-
-    return interrupted
-
-
-def draw(model):
-    return {"draw": torch.rand(()).item(), "weight": model[0].weight.sum().item()}
 
 
 def diverge(data=None, **options):
