@@ -67,7 +67,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--size",
         choices=("tiny", "small", "full"),
         default="full",
-        help="full: what the book shows, some ten minutes and 10 GB; small: half a minute; "
+        help="full: what the book shows, some 25 minutes and 12 GB; small: half a minute; "
         "tiny: only to see that it runs",
     )
     parser.add_argument(

@@ -10,6 +10,8 @@ from torch import Tensor
 from benchmarks.aims import Aim, judge_all
 from benchmarks.optimizers import (
     ADAMW,
+    ADASGD,
+    COMPILED,
     COPY,
     FOREACH,
     FUSED,
@@ -18,6 +20,7 @@ from benchmarks.optimizers import (
     SGD,
     SIGN,
     WORDS,
+    compiled_steps,
     memory_speed,
 )
 from benchmarks.rotated import HADAMARD as ROTATED
@@ -42,9 +45,9 @@ SIZES = {
 """{size: {GPT: rounds}}"""
 REPEATS = 5
 
-ADASGD = "BlockwiseAdam, whole (AdaSGD)"
 GPU_WORDS = {
-    name: WORDS[name] for name in (COPY, FUSED, FOREACH, ADAMW, PER_ROW, ADASGD, LION, SGD, SIGN)
+    name: WORDS[name]
+    for name in (COPY, FUSED, FOREACH, ADAMW, PER_ROW, ADASGD, LION, SGD, SIGN, *COMPILED.values())
 } | {ROTATED: WORDS[FUSED] + 4}
 
 OURS = {
@@ -54,6 +57,7 @@ OURS = {
     LION: "Lion",
     SIGN: "SignSGD",
 }
+OURS |= {COMPILED[name]: f"{OURS[name]}, compiled," for name in COMPILED}
 AIMS = (
     *(Aim(f"{text} within 1.1 of torch's fused AdamW", name, FUSED, 1.1)
       for name, text in OURS.items()),
@@ -89,6 +93,7 @@ def _case(name: str, rounds: int, progress: Any, device: torch.device | str) -> 
         LION: optim.Lion(parameters, **adaptive),
         SGD: torch.optim.SGD(parameters, lr=1e-6),
         SIGN: optim.SignSGD(parameters, lr=1e-6),
+        **compiled_steps(parameters, adaptive, adaptive),
         ROTATED: rotated_adamw(copy_with_the_same_gradients(parameters)),
     }
     gradients = [p.grad for p in parameters]

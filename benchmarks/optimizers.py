@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import torch
 from lion_pytorch import Lion as TheirLion
+from torch import Tensor
 
 from benchmarks.aims import Aim, judge_all
 from benchmarks.timing import race
@@ -23,6 +25,8 @@ SIZES = {
 FOREACH, FUSED = "torch AdamW, foreach", "torch AdamW, fused"
 COPY, SGD, THEIR_LION = "copy of the gradients", "torch SGD", "lion-pytorch Lion"
 ADAMW, PER_ROW, LION, SIGN = "AdamW", "BlockwiseAdam, per_row", "Lion", "SignSGD"
+ADASGD = "BlockwiseAdam, whole (AdaSGD)"
+COMPILED = {name: f"{name}, compiled" for name in (PER_ROW, ADASGD, LION, SIGN)}
 
 WORDS = {
     COPY: 2,
@@ -31,13 +35,14 @@ WORDS = {
     ADAMW: 7,
     PER_ROW: 5,
     "BlockwiseAdam, per_tensor (Adalayer)": 6,
-    "BlockwiseAdam, whole (AdaSGD)": 6,
+    ADASGD: 6,
     "BlockwiseAdam, adam_mini": 5,
     THEIR_LION: 5,
     LION: 5,
     SGD: 3,
     SIGN: 3,
 }
+WORDS |= {compiled: WORDS[name] for name, compiled in COMPILED.items()}
 """Numbers that a step must at least read or write for each parameter.
 
 AdamW reads x, g, m, v and writes x, m, v. With one second moment a row it is without v; the
@@ -53,6 +58,11 @@ AIMS = (
     Aim("Lion at least twice as fast as lion-pytorch", LION, THEIR_LION, 0.5),
     Aim("Lion within 1.3 of copying as many bytes", LION, COPY, 1.3, peers=5 / 2),
     Aim("SignSGD within 1.3 of copying as many bytes", SIGN, COPY, 1.3, peers=3 / 2),
+    Aim("Row-wise, compiled, within 1.1 of fused AdamW", COMPILED[PER_ROW], FUSED, 1.1),
+    Aim("AdaSGD, compiled, within 1.1 of fused AdamW", COMPILED[ADASGD], FUSED, 1.1),
+    Aim("Lion, compiled, at least twice as fast as lion-pytorch", COMPILED[LION], THEIR_LION, 0.5),
+    Aim("Lion, compiled, within 1.3 of the copy", COMPILED[LION], COPY, 1.3, peers=5 / 2),
+    Aim("SignSGD, compiled, within 1.3 of the copy", COMPILED[SIGN], COPY, 1.3, peers=3 / 2),
 )
 
 
@@ -77,15 +87,19 @@ def _case(name: str, rounds: int, progress: Any) -> dict[str, Any]:
         "BlockwiseAdam, per_tensor (Adalayer)": optim.BlockwiseAdam(
             parameters, **blockwise, partition=partitions.per_tensor
         ),
-        "BlockwiseAdam, whole (AdaSGD)": optim.BlockwiseAdam(
-            parameters, **blockwise, partition=partitions.whole
-        ),
+        ADASGD: optim.BlockwiseAdam(parameters, **blockwise, partition=partitions.whole),
         "BlockwiseAdam, adam_mini": optim.BlockwiseAdam(parameters, **blockwise, partition=mini),
         THEIR_LION: TheirLion(parameters, **common),
         LION: optim.Lion(parameters, **common),
         SGD: torch.optim.SGD(parameters, lr=1e-6),
         SIGN: optim.SignSGD(parameters, lr=1e-6),
     }
+    compiled = compiled_steps(parameters, blockwise, common)
+    started = time.perf_counter()
+    for optimizer in compiled.values():
+        optimizer.step()
+    compiling = time.perf_counter() - started
+    steps |= compiled
     gradients = [p.grad for p in parameters]
     copies = [torch.empty_like(g) for g in gradients]
 
@@ -97,7 +111,37 @@ def _case(name: str, rounds: int, progress: Any) -> dict[str, Any]:
     times = race(entrants, rounds, progress=lambda line: progress and progress(f"{name}: {line}"))
     for label, entry in times.items():
         entry["words"] = WORDS[label]
-    return {"case": name, **describe(parameters), "times": times}
+    sizes = describe(parameters)
+    return {"case": name, **sizes, "seconds_of_first_compiled_steps": compiling, "times": times}
+
+
+def compiled_steps(
+    parameters: list[Tensor], blockwise: dict[str, Any], common: dict[str, Any]
+) -> dict[str, torch.optim.Optimizer]:
+    """The optimizers that torch.compile makes faster, by their names in `COMPILED`.
+
+    Args:
+        parameters: what they step.
+        blockwise, common: options of `BlockwiseAdam`, and of Lion.
+    """
+    by_rows, as_one = (
+        optim.BlockwiseAdam(parameters, **blockwise, partition=partition, compiled=True)
+        for partition in (partitions.per_row, partitions.whole)
+    )
+    return {
+        COMPILED[PER_ROW]: by_rows,
+        COMPILED[ADASGD]: as_one,
+        COMPILED[LION]: optim.Lion(parameters, **common, compiled=True),
+        COMPILED[SIGN]: optim.SignSGD(parameters, lr=common["lr"], compiled=True),
+    }
+
+
+def note(case: dict[str, Any]) -> str:
+    """How long it took to compile, where anything was."""
+    seconds = case.get("seconds_of_first_compiled_steps")
+    if seconds is None:
+        return ""
+    return f"The first steps of all compiled optimizers together took {seconds:.0f} s."
 
 
 def memory_speed(times: dict[str, Any], label: str) -> float:

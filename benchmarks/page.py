@@ -57,10 +57,10 @@ def render_section(module: Any, section: dict[str, Any]) -> str:
         blocks += [_table(*table, left=1) for table in module.tables(section["cases"])]
     else:  # times: a table for each case
         for case in section["cases"]:
-            note = f" {module.note(case)}" if hasattr(module, "note") else ""
+            note = module.note(case) if hasattr(module, "note") else ""
             blocks.append(
                 f"**{case['case']}**: {case['parameters']:,} parameters in "
-                f"{case['tensors']} tensors, {_rounds(case)} rounds.{note}"
+                f"{case['tensors']} tensors, {_rounds(case)} rounds. {note}".rstrip()
             )
             blocks.append(_table(*module.columns(case), left=1))
     blocks.append(_table(*_aims(section["aims"]), left=2))

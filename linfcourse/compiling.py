@@ -26,7 +26,8 @@ class Compiled:
         function: must not have changed anything when it is called anew after a failure. One that
             writes in place should be compiled whole (`fullgraph`): that fails before it runs.
         what: how the warning calls it.
-        fullgraph: refuse to split the function where it cannot be compiled.
+        options: of `torch.compile`: `fullgraph=True` refuses to split the function where it cannot
+            be compiled, `dynamic=True` compiles it for all shapes at once.
 
     Attributes:
         active: whether the function is, or is to be, compiled.
@@ -36,8 +37,8 @@ class Compiled:
     True
     """
 
-    def __init__(self, function: Callable[..., Any], what: str, fullgraph: bool = False) -> None:
-        self.function, self.what, self.fullgraph = function, what, fullgraph
+    def __init__(self, function: Callable[..., Any], what: str, **options: bool) -> None:
+        self.function, self.what, self.options = function, what, options
         self.active = self._key not in _refused
         self._compiled: Callable[..., Any] | None = None
 
@@ -46,9 +47,9 @@ class Compiled:
             return self.function(*args)
         try:
             if self._compiled is None:
-                options = {"fallback_random": True} if BACKEND == "inductor" else None
+                inductor = {"fallback_random": True} if BACKEND == "inductor" else None
                 self._compiled = torch.compile(
-                    self.function, backend=BACKEND, fullgraph=self.fullgraph, options=options
+                    self.function, backend=BACKEND, options=inductor, **self.options
                 )
             return self._compiled(*args)
         except Exception as error:  # a compiler can fail in any way

@@ -175,6 +175,7 @@ def done_by_writer(function: Callable[[], Any], what: str) -> Any:
     """
     if world_size() == 1:
         return function()
+    group = _patient_group()  # first, as making it waits for all, and does not notice a death
     held: list[Any] = [None, None]
     error = None
     if rank() == 0:
@@ -182,7 +183,7 @@ def done_by_writer(function: Callable[[], Any], what: str) -> Any:
             held[0] = function()
         except Exception as raised:
             error, held[1] = raised, f"{type(raised).__name__}: {raised}"
-    dist.broadcast_object_list(held, src=0, group=_patient_group())
+    dist.broadcast_object_list(held, src=0, group=group)
     if error is not None:
         raise error
     if held[1] is not None:

@@ -204,7 +204,8 @@ def train(
         if resumed is None:
             _seed_rng(seed + 10_007 * distributed.rank(), device)
         else:
-            restore_state(resumed["training"], plain, optimizer, scaler, device)
+            # Taken out, so that its tensors do not stay in memory beside those of the run.
+            restore_state(resumed.pop("training"), plain, optimizer, scaler, device)
             history, start = History(**resumed["history"]), resumed["done"]
             if distributed.rank():  # the checkpoint holds the writer's random numbers
                 _seed_rng(seed + 10_007 * distributed.rank() + start, device)

@@ -90,3 +90,19 @@ def test_a_missing_library_is_a_sentence(tmp_path, capsys, monkeypatch):
     arguments = ["run", "rotated_resnet", "--scale", "paper", "--folder", str(tmp_path)]
     assert main(arguments) == 2
     assert "cifar10 needs torchvision" in capsys.readouterr().err
+
+
+def test_a_changed_grid_that_cannot_be_judged_is_said_and_is_no_error(small, tmp_path, capsys):
+    command = ["run", "first_look", "--folder", str(tmp_path), "--set", "methods=adam,sgd"]
+    assert main(command) == 0
+    out = capsys.readouterr().out
+    assert "not judged    Adam ends at a lower training loss" in out and "rotated_adam" in out
+    assert (tmp_path / "first_look-custom.json").exists()
+
+
+def test_a_preset_that_cannot_be_judged_is_an_error(small, tmp_path, monkeypatch):
+    from dataclasses import replace
+
+    presets = experiments.get("first_look").presets
+    monkeypatch.setitem(presets, "cpu", replace(small, methods=("adam",)))
+    assert main(["run", "first_look", "--folder", str(tmp_path)]) == 2

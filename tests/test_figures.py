@@ -50,7 +50,6 @@ def test_a_band_spans_all_seeds_and_the_line_is_their_median():
     assert line.get_ydata().tolist() == [2.0, 4.0]
     corners = ax.collections[0].get_paths()[0].vertices
     assert corners[:, 1].min() == 1.0 and corners[:, 1].max() == 9.0
-    plt.close()
 
 
 def test_labels_keep_their_distance_also_for_lines_that_end_together():
@@ -65,7 +64,6 @@ def test_labels_keep_their_distance_also_for_lines_that_end_together():
     assert len(boxes) == 5
     heights = sorted((box.y0 + box.y1) / 2 * 72 / figure.dpi for box in boxes)
     assert min(numpy.diff(heights)) >= 12 - 1e-6
-    plt.close()
 
 
 def test_the_same_figure_gives_the_same_file():
@@ -78,5 +76,4 @@ def test_the_same_figure_gives_the_same_file():
         buffer = io.BytesIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None})
         files.append(buffer.getvalue())
-        plt.close()
     assert files[0] == files[1]

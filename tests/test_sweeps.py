@@ -177,6 +177,34 @@ def test_changes_take_the_kind_of_the_field():
     assert config.precision == "bf16" and config.checkpoints == "here"
 
 
+@pytest.mark.parametrize(
+    ("change", "value"),
+    [
+        ("methods=adam,sgd", ("adam", "sgd")),
+        ("methods=adam", ("adam",)),
+        ("methods=adam,", ("adam",)),
+        ("lrs=1,0.5", (1.0, 0.5)),
+        ("measured=[['adam', 1]]", (("adam", 1.0),)),
+        ("measured=[]", ()),
+        ("measured=(('adam', 0.1), ('sgd', 2))", (("adam", 0.1), ("sgd", 2.0))),
+    ],
+)
+def test_nested_values_take_the_kinds_of_the_presets(change, value):
+    config = changed_config(experiments.get("rotated_gpt").config("cpu"), [change])
+    found = getattr(config, change.partition("=")[0])
+    assert found == value and repr(found) == repr(value)  # 1.0, not 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["lrs=fast", "lrs=0.1,fast", "methods=1", "measured=adam", "measured=(('adam',),)",
+     "measured=('adam', 0.1)", "seeds=0.5", "two_vectors=1", "steps=True"],
+)  # fmt: skip
+def test_nested_values_of_another_kind_are_named(change):
+    with pytest.raises(ValueError, match=f"{change.partition('=')[0]} must be like"):
+        changed_config(experiments.get("rotated_gpt").config("cpu"), [change])
+
+
 @pytest.mark.parametrize("word", ["x", "3:", ":3", "5:5"])
 def test_seeds_that_are_none_are_refused(word):
     with pytest.raises(ValueError, match="--seeds"):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
+from theorems import chapter_title
 
 HEADINGS = ("Chapter", "Seconds", "Python", "torch", "numpy", "matplotlib", "Machine")
 
@@ -21,12 +22,10 @@ def execution_rows(folder: Path) -> list[list[str]]:
         record = notebook["metadata"].get("linfcourse")
         if record is None:
             continue
-        number = int(path.stem.split("_")[0])
-        title = "".join(notebook["cells"][0]["source"]).splitlines()[0].lstrip("# ")
         seconds = f"{record['seconds']:.0f}"
         versions = [record[name] for name in ("python", "torch", "numpy", "matplotlib")]
         machine = f"{record['cpu']}, {record['system']}"
-        rows.append([f"{number}. {title}", seconds, *versions, machine])
+        rows.append([chapter_title(path), seconds, *versions, machine])
     return rows
 
 

@@ -40,12 +40,16 @@ def lean_figure(svg: str) -> str:
     return PATH_DATA.sub(lambda path: LONG_NUMBER.sub(r"\1", path.group()), svg)
 
 
+def icons_in(text: str) -> set[str]:
+    """Names of the icons that a page or a script mentions."""
+    return set(ICON_NAME.findall(text))
+
+
 def lean_icons(css: str, used: set[str]) -> str:
     """Font Awesome's style sheet with the rules of the icons in `used` alone."""
 
     def keep(rule):
-        names = set(ICON_NAME.findall(rule.group(1)))
-        return rule.group() if names & used else ""
+        return rule.group() if icons_in(rule.group(1)) & used else ""
 
     return ICON_RULE.sub(keep, css)
 
@@ -69,17 +73,12 @@ def rewrite(path: Path, change) -> str:
     return lean
 
 
-def make_lean(app, exception):
-    if exception is not None or app.builder.format != "html":
-        return
-    out = Path(app.outdir)
+def lean_static(out: Path, used: set[str]) -> None:
+    """Cut the icons of a built book to those in `used` and in its scripts, and thin its figures."""
     static = out / "_static"
-    used = set()
-    for page in out.rglob("*.html"):
-        used.update(ICON_NAME.findall(rewrite(page, lean_page)))
     for script in static.rglob("*.js"):
         if "vendor" not in script.parts and "mathjax" not in script.parts:
-            used.update(ICON_NAME.findall(script.read_text(encoding="utf-8", errors="ignore")))
+            used = used | icons_in(script.read_text(encoding="utf-8", errors="ignore"))
     # From the theme's own files: those of an earlier build lack the icons that are new in this one.
     for source in ICONS.rglob("all.min.css"):
         css = source.read_text(encoding="utf-8")
@@ -91,8 +90,3 @@ def make_lean(app, exception):
         lean_font(source, static / source.relative_to(THEME_STATIC), sheets)
     for figure in (out / "_images").glob("*.svg"):
         rewrite(figure, lean_figure)
-
-
-def setup(app):
-    app.connect("build-finished", make_lean)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}

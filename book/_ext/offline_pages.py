@@ -7,7 +7,6 @@
 """
 
 import re
-from pathlib import Path
 
 FONT_PRELOAD = re.compile(r'<link\b[^>]*rel="preload"[^>]*as="font"[^>]*>\s*')
 
@@ -22,17 +21,11 @@ def disconnect_thebe(app, config):
     ]
 
 
-def remove_font_preloads(app, exception):
-    if exception is not None or app.builder.format != "html":
-        return
-    for path in Path(app.outdir).rglob("*.html"):
-        text = path.read_text(encoding="utf-8")
-        lean = FONT_PRELOAD.sub("", text)
-        if lean != text:
-            path.write_text(lean, encoding="utf-8")
+def without_font_preloads(html: str) -> str:
+    """The page without the preloading of fonts."""
+    return FONT_PRELOAD.sub("", html)
 
 
 def setup(app):
     app.connect("config-inited", disconnect_thebe)
-    app.connect("build-finished", remove_font_preloads)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

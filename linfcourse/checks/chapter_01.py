@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from linfcourse.checks.check import Wrong, as_number, as_tensor, call, exercise
+from linfcourse.checks.check import Wrong, as_number, as_tensor, call, exercise, recognise
 
 
 @exercise("1.1")
@@ -112,8 +112,6 @@ def rotated_sign_step(answer):
             (q @ theta - lr * (q @ g).sign(), "That is the new w; the new θ = Qᵀw is asked for."),
             (theta - lr * g, "The sign is missing: this is gradient descent."),
         )
-        for value, message in mistakes:
-            if torch.allclose(got, value):
-                raise Wrong(message)
+        recognise(got, mistakes, atol=1e-8)
         raise Wrong(f"In dimension {d}: write w = Qθ, take the sign step in w, and come back.")
     return "Try the same with plain gradient descent: Q disappears from the result."

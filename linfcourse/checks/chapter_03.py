@@ -7,19 +7,16 @@ import math
 import torch
 from torch import Tensor
 
-from linfcourse.checks.check import Wrong, as_number, as_tensor, call, exercise
+from linfcourse.checks.check import (
+    Wrong,
+    as_number,
+    as_numbers,
+    as_tensor,
+    call,
+    exercise,
+    recognise,
+)
 from linfcourse.hessian.linf_constant import exact_linf_constant
-
-
-def _numbers(answer, count: int) -> list[float]:
-    """The answer as that many finite numbers, or `Wrong`."""
-    try:
-        values = list(answer)
-    except TypeError:
-        raise Wrong(f"Give {count} numbers, in round brackets.") from None
-    if len(values) != count:
-        raise Wrong(f"Give {count} numbers; this has {len(values)}.")
-    return [as_number(value) for value in values]
 
 
 def _same(a: float, b: float) -> bool:
@@ -29,7 +26,7 @@ def _same(a: float, b: float) -> bool:
 @exercise("3.1")
 def three_constants(answer):
     """(C₂, C∞, C of one block) of ½(4x₁² + x₂²)."""
-    two, infinity, block = _numbers(answer, 3)
+    two, infinity, block = as_numbers(answer, 3)
     if (_same(two, 2), _same(infinity, 2.5), _same(block, 4)) == (True, True, True):
         raise Wrong("All are half of what they should be: the Hessian is diag(4, 1).")
     if not _same(two, 4):
@@ -57,7 +54,7 @@ def three_constants(answer):
 def plan(answer):
     """`plan(gap, C, T) -> (lr, bound)` with lr = √(2Δ/CT) and bound √(2ΔC/T)."""
     for gap, C, T in ((2.0, 9.0, 5), (0.5, 3.0, 100), (7.0, 0.2, 10)):
-        lr, bound = _numbers(call(answer, gap, C, T), 2)
+        lr, bound = as_numbers(call(answer, gap, C, T), 2)
         right = (math.sqrt(2 * gap / (C * T)), math.sqrt(2 * gap * C / T))
         if _same(lr, right[0]) and _same(bound, right[1]):
             continue
@@ -112,9 +109,8 @@ def sharp(answer):
             (products.norm(dim=1).max(), "which is the largest ‖Hs‖₂; the ℓ1 norm is asked for."),
             (products.abs().sum(dim=1).mean(), "which is the mean over the corners."),
         )
-        for value, message in mistakes:
-            if _same(got, value.item()):
-                raise Wrong(f"For {name} you return {got:.4g}, {message}")
+        found = f"For {name} you return {got:.4g}, "
+        recognise(got, [(value, found + which) for value, which in mistakes], rtol=1e-4, atol=1e-9)
         side = "too large: no corner reaches it" if got > right else "too small: try more corners"
         raise Wrong(f"For {name} you return {got:.4g}, which is {side}.")
     return "Positive semi-definite or not."

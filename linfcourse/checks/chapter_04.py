@@ -7,21 +7,17 @@ import math
 import torch
 from torch import Tensor
 
-from linfcourse.checks.check import Wrong, as_number, as_tensor, call, exercise
+from linfcourse.checks.check import Wrong, as_number, as_tensor, call, exercise, recognise
 
 GPT2 = 124e6  # parameters, as the exercise says
 MEDIAN_OF_THREE = 1.6282  # ∫₀¹ 6u(1−u) tan(πu/2) du
-
-
-def _close(a: float, b: float, rel: float = 1e-4) -> bool:
-    return math.isclose(a, b, rel_tol=rel, abs_tol=1e-9)
 
 
 @exercise("4.1")
 def petabytes(answer):
     """The Hessian of GPT-2 in float32, in petabytes: 4 d² / 10¹⁵."""
     value, right = as_number(answer), 4 * GPT2**2 / 1e15
-    if _close(value, right, 0.02):
+    if math.isclose(value, right, rel_tol=0.02):
         return "One product with it takes half a gigabyte."
     mistakes = (
         (right / 4, "That counts the entries; each takes 4 bytes."),
@@ -32,9 +28,7 @@ def petabytes(answer):
         (right * 1e15, "Those are bytes; a petabyte is 10¹⁵ bytes."),
         (4 * GPT2 / 1e15, "That is one row. How many rows are there?"),
     )
-    for wrong, message in mistakes:
-        if _close(value, wrong, 0.02):
-            raise Wrong(message)
+    recognise(value, mistakes, rtol=0.02, atol=1e-9)
     raise Wrong("d² entries of 4 bytes each, for d = 124 million; a petabyte is 10¹⁵ bytes.")
 
 
@@ -65,9 +59,7 @@ def hessian_vector_product(answer):
             (v * (H @ v), "That is v ⊙ Hv: the elementwise product is one step too many."),
             (2 * H @ v, "Twice H v: L itself has no factor of its own here."),
         )
-        for wrong, message in mistakes:
-            if torch.allclose(got, wrong):
-                raise Wrong(message)
+        recognise(got, mistakes, atol=1e-8)
         raise Wrong("H v is wrong on a loss that is not quadratic. Where is H taken?")
     return "Two reverse passes, whatever the loss."
 
@@ -105,9 +97,8 @@ def scale(answer):
             (samples.abs().mean(0), "That is the mean of |·|, which has no expectation"),
             (c**k * log_mean, "exp is missing: that is the mean of the logarithms"),
         )
-        for wrong, message in mistakes:
-            if torch.allclose(got, wrong):
-                raise Wrong(f"{message} (k = {k}).")
+        mistakes = [(wrong, f"{message} (k = {k}).") for wrong, message in mistakes]
+        recognise(got, mistakes, atol=1e-8)
         raise Wrong(f"For k = {k} and d = {d} the estimate is {got.tolist()}; compare the theorem.")
     return "Unbiased for every k ≥ 2."
 
@@ -126,9 +117,7 @@ def median_of_three(answer):
         (MEDIAN_OF_THREE - 1, "That is the bias; the mean is asked for."),
         (1.1547**3, "That is the geometric mean of three without its correction."),
     )
-    for wrong, message in mistakes:
-        if abs(value - wrong) < 0.006:
-            raise Wrong(message)
+    recognise(value, mistakes, rtol=0, atol=0.006)
     if value < 1:
         raise Wrong("By the lemma the mean is above 1.")
     raise Wrong("Integrate tan(πu/2) against the density of the middle of three uniforms.")
@@ -159,8 +148,6 @@ def variance(answer):
             (math.sqrt(max(right, 0)), "That is the standard deviation."),
             ((second - (r**2).sum()) / n, "The mean is Σr, and its square is not Σr²."),
         )
-        for wrong, message in mistakes:
-            if math.isclose(got, float(wrong), rel_tol=1e-6, abs_tol=1e-9):
-                raise Wrong(message)
+        recognise(got, mistakes, rtol=1e-6, atol=1e-9)
         raise Wrong(f"For p = {chances.tolist()} and n = {n} you return {got:.4g}.")
     return "And with p in proportion to r it is zero."

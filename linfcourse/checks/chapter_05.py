@@ -7,11 +7,7 @@ import math
 import torch
 
 from linfcourse import optim
-from linfcourse.checks.check import Wrong, as_number, call, exercise
-
-
-def _close(value: float, to: float) -> bool:
-    return math.isclose(value, to, rel_tol=5e-3)
+from linfcourse.checks.check import Wrong, as_number, call, exercise, recognise
 
 
 @exercise("5.1")
@@ -19,18 +15,17 @@ def first_step_without_correction(answer):
     """|u₁| of Adam without bias correction, β = (0.9, 0.999)."""
     value = as_number(answer)
     beta1, beta2 = 0.9, 0.999
-    if _close(value, (1 - beta1) / math.sqrt(1 - beta2)):
+    right = (1 - beta1) / math.sqrt(1 - beta2)
+    if math.isclose(value, right, rel_tol=5e-3):
         return "Three times too long, and the next few steps are longer still."
-    if _close(value, -(1 - beta1) / math.sqrt(1 - beta2)):
-        raise Wrong("A length is asked for: it has no sign.")
-    if _close(value, 1.0):
-        raise Wrong("That is the first step *with* bias correction.")
-    if _close(value, (1 - beta1) / (1 - beta2)):
-        raise Wrong("Adam divides by the root of v, not by v itself.")
-    if _close(value, 1 - beta1):
-        raise Wrong("That is the size of m₁ alone; v₁ is too small as well.")
-    if _close(value, math.sqrt(1 - beta2) / (1 - beta1)):
-        raise Wrong("Upside down: m₁ stands in the numerator.")
+    mistakes = {
+        -right: "A length is asked for: it has no sign.",
+        1.0: "That is the first step *with* bias correction.",
+        (1 - beta1) / (1 - beta2): "Adam divides by the root of v, not by v itself.",
+        1 - beta1: "That is the size of m₁ alone; v₁ is too small as well.",
+        1 / right: "Upside down: m₁ stands in the numerator.",
+    }
+    recognise(value, mistakes.items(), rtol=5e-3)
     raise Wrong("Write m₁ and v₁ as multiples of g and g², and divide m₁ by √v₁.")
 
 
@@ -40,18 +35,25 @@ def longest_step(answer):
     value = as_number(answer)
     beta1, beta2 = 0.9, 0.98
     right = (1 - beta1) / math.sqrt((1 - beta2) * (1 - beta1**2 / beta2))
-    if _close(value, right):
+    if math.isclose(value, right, rel_tol=5e-3):
         return "A gradient that grows by a factor of 0.98/0.9 a step gets there."
-    if _close(value, 1 / math.sqrt(1 - beta2)):
-        raise Wrong("That is the bound for β₁ = 0; the average over gradients shortens the step.")
-    if _close(value, (1 - beta1) / math.sqrt(1 - beta2)):
-        raise Wrong("The factor √(1 − β₁²/β₂) is missing: earlier gradients count in m, too.")
-    if _close(value, (1 - beta1) / math.sqrt((1 - beta2) * (1 - beta1 / beta2))):
-        raise Wrong("β₁ is squared in 1 − β₁²/β₂.")
-    if _close(value, right**2):
-        raise Wrong("That is B²: take the root.")
-    if _close(value, 1.0):
-        raise Wrong("Steps of at most one learning rate need β₁ = β₂.")
+    mistakes = (
+        (
+            1 / math.sqrt(1 - beta2),
+            "That is the bound for β₁ = 0; the average over gradients shortens the step.",
+        ),
+        (
+            (1 - beta1) / math.sqrt(1 - beta2),
+            "The factor √(1 − β₁²/β₂) is missing: earlier gradients count in m, too.",
+        ),
+        (
+            (1 - beta1) / math.sqrt((1 - beta2) * (1 - beta1 / beta2)),
+            "β₁ is squared in 1 − β₁²/β₂.",
+        ),
+        (right**2, "That is B²: take the root."),
+        (1.0, "Steps of at most one learning rate need β₁ = β₂."),
+    )
+    recognise(value, mistakes, rtol=5e-3)
     raise Wrong("Insert β₁ = 0.9 and β₂ = 0.98 into the theorem on the longest step.")
 
 

@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from linfcourse.checks.check import Wrong, as_number, as_tensor, call, exercise
+from linfcourse.checks.check import Wrong, as_number, as_tensor, call, exercise, recognise
 from linfcourse.rotations import Haar
 
 
@@ -16,21 +16,18 @@ def turned_valley(answer):
     value = as_number(answer)
     off = 8 * math.sin(math.pi / 6) * math.cos(math.pi / 6)
 
-    def is_(number: float) -> bool:
-        return math.isclose(value, number, rel_tol=2e-3)
-
-    if is_(10 + 2 * off):
+    if math.isclose(value, 10 + 2 * off, rel_tol=2e-3):
         return "The diagonal still sums to the trace, 10; the rest is what the rotation added."
-    if is_(10):
-        raise Wrong("That is the trace, which no rotation changes: the off-diagonal entries count.")
-    if is_(10 + off):
-        raise Wrong("There are two off-diagonal entries.")
-    if is_(18):
-        raise Wrong("That is d‖H‖₂, the number of AdaSGD.")
-    if is_(10 + 16 * math.cos(math.pi / 6) ** 2) or is_(10 + 16 * math.sin(math.pi / 6) ** 2):
-        raise Wrong("The off-diagonal entry is (9 − 1) · sin · cos, a product of the two.")
-    if is_(10 + 2 * 8 * abs(math.sin(30) * math.cos(30))):
-        raise Wrong("The angle is 30 degrees, not 30 radians.")
+    product = "The off-diagonal entry is (9 − 1) · sin · cos, a product of the two."
+    mistakes = (
+        (10, "That is the trace, which no rotation changes: the off-diagonal entries count."),
+        (10 + off, "There are two off-diagonal entries."),
+        (18, "That is d‖H‖₂, the number of AdaSGD."),
+        (10 + 16 * math.cos(math.pi / 6) ** 2, product),
+        (10 + 16 * math.sin(math.pi / 6) ** 2, product),
+        (10 + 16 * abs(math.sin(30) * math.cos(30)), "The angle is 30 degrees, not 30 radians."),
+    )
+    recognise(value, mistakes, rtol=2e-3)
     raise Wrong("Compute R diag(1, 9) Rᵀ with R = [[cos, −sin], [sin, cos]] and add |entries|.")
 
 
@@ -63,9 +60,7 @@ def norm_after_a_thorough_turn(answer):
             (right * math.pi / 2, "E|z| of a standard normal number is √(2/π), not √(π/2)."),
             (values.abs().sum().item(), "That is the (1,1)-norm before the turn."),
         )  # fmt: skip
-        for value, message in mistakes:
-            if math.isclose(got, value, rel_tol=1e-3):
-                raise Wrong(message)
+        recognise(got, mistakes, rtol=1e-3)
         raise Wrong(f"Off on {d} eigenvalues: mean absolute value of an entry, times d².")
     return "No matrix was needed."
 
@@ -89,14 +84,15 @@ def loss_of_gradient_descent(answer):
         if math.isclose(got, _descend(*given), rel_tol=1e-5):
             continue
         mistakes = (
-            ({"half": 1.0}, "The factor ½ of the loss is missing."),
-            ({"power": 1}, "x shrinks by (1 − ηλ)ᵀ, and the loss has x squared."),
-            ({"weight": False}, "The loss weighs each coefficient's square by its eigenvalue."),
-            ({"sign": 1}, "The step goes up the slope: the factor is 1 − ηλ."),
+            (_descend(*given, half=1.0), "The factor ½ of the loss is missing."),
+            (_descend(*given, power=1), "x shrinks by (1 − ηλ)ᵀ, and the loss has x squared."),
+            (
+                _descend(*given, weight=False),
+                "The loss weighs each coefficient's square by its eigenvalue.",
+            ),
+            (_descend(*given, sign=1), "The step goes up the slope: the factor is 1 − ηλ."),
         )
-        for options, message in mistakes:
-            if math.isclose(got, _descend(*given, **options), rel_tol=1e-5):
-                raise Wrong(message)
+        recognise(got, mistakes, atol=0)
         raise Wrong(f"Off for d = {d}, lr = {lr}, {steps} steps. Follow one eigenvector's share.")
     return "No rotation appears in it: that is the blindness of gradient descent, in a formula."
 

@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from linfcourse.checks.check import Wrong, as_number, as_tensor, call, exercise
+from linfcourse.checks.check import Wrong, as_number, as_tensor, call, exercise, recognise
 from linfcourse.rotations import Haar
 
 
@@ -18,25 +18,17 @@ def size_after_rotation(answer):
     right = norm / math.sqrt(d)
     if math.isclose(value, right, rel_tol=1e-3):
         return "A hundred coordinates share the length 5, in equal parts on average."
-    if math.isclose(value, right**2, rel_tol=1e-3):
-        raise Wrong("That is the mean square; its root is asked for.")
-    if math.isclose(value, norm / d, rel_tol=1e-3):
-        raise Wrong("The squares share the squared length: divide that by d, then take the root.")
-    if math.isclose(value, 7 / d, rel_tol=1e-3):
-        raise Wrong("A rotation keeps the sum of the squares, not the sum of the magnitudes.")
-    if math.isclose(value, norm, rel_tol=1e-3):
-        raise Wrong("That is the length of the whole vector, which all coordinates share.")
+    mistakes = (
+        (right**2, "That is the mean square; its root is asked for."),
+        (
+            norm / d,
+            "The squares share the squared length: divide that by d, then take the root.",
+        ),
+        (7 / d, "A rotation keeps the sum of the squares, not the sum of the magnitudes."),
+        (norm, "That is the length of the whole vector, which all coordinates share."),
+    )
+    recognise(value, mistakes, rtol=1e-3)
     raise Wrong("What does the rotation keep, and among how many coordinates is it shared?")
-
-
-def _close(got: torch.Tensor, value: torch.Tensor) -> bool:
-    return got.shape == value.shape and torch.allclose(got, value, rtol=1e-6, atol=1e-9)
-
-
-def _name_mistake(got: torch.Tensor, mistakes: tuple) -> None:
-    for value, message in mistakes:
-        if _close(got, value):
-            raise Wrong(message)
 
 
 @exercise("7.2")
@@ -47,24 +39,22 @@ def kronecker_product(answer):
         A, B = Haar(1).matrix(a), Haar(2).matrix(b)
         x = torch.randn(a * b, generator=generator, dtype=torch.float64)
         got = as_tensor(call(answer, A.clone(), B.clone(), x.clone()), x)
-        if _close(got, torch.kron(A, B) @ x):
+        if torch.allclose(got, torch.kron(A, B) @ x, rtol=1e-6, atol=1e-9):
             continue
         X = x.view(a, b)
-        _name_mistake(
-            got,
+        mistakes = (
             (
-                (
-                    (A @ X @ B).reshape(-1),
-                    "B acts on the rows of X: it comes from the right as Bᵀ.",
-                ),
-                ((A.T @ X @ B).reshape(-1), "That is the inverse, Aᵀ ⊗ Bᵀ."),
-                (torch.kron(B, A) @ x, "That is B ⊗ A: A's index is the slow one."),
-                ((A @ x.view(b, a).T @ B.T).reshape(-1), "x is read into X row by row: (a, b)."),
-                ((A @ X @ B.T).T.reshape(-1), "Read the result row by row, without transposing."),
-                ((A @ X).reshape(-1), "Only A has been applied."),
-                ((X @ B.T).reshape(-1), "Only B has been applied."),
+                (A @ X @ B).reshape(-1),
+                "B acts on the rows of X: it comes from the right as Bᵀ.",
             ),
+            ((A.T @ X @ B).reshape(-1), "That is the inverse, Aᵀ ⊗ Bᵀ."),
+            (torch.kron(B, A) @ x, "That is B ⊗ A: A's index is the slow one."),
+            ((A @ x.view(b, a).T @ B.T).reshape(-1), "x is read into X row by row: (a, b)."),
+            ((A @ X @ B.T).T.reshape(-1), "Read the result row by row, without transposing."),
+            ((A @ X).reshape(-1), "Only A has been applied."),
+            ((X @ B.T).reshape(-1), "Only B has been applied."),
         )
+        recognise(got, mistakes, rtol=1e-6, atol=1e-9)
         raise Wrong(f"For sizes {a} and {b} it differs from torch.kron(A, B) @ x.")
     return "Two small products take the place of one with (ab)² numbers."
 
@@ -80,18 +70,16 @@ def uniform_from_qr(answer):
     Q, T = Q * flips, flips[:, None] * T
     got = as_tensor(call(answer, Q.clone(), T.clone()), Q)
     signs = T.diagonal().sign()
-    if _close(got, Q * signs):
+    if torch.allclose(got, Q * signs, rtol=1e-6, atol=1e-9):
         return "Now Q does not depend on how the algorithm chose its signs."
-    _name_mistake(
-        got,
-        (
-            (Q, "Q is unchanged: its signs are still those that the algorithm chose."),
-            (signs[:, None] * Q, "T's diagonal belongs to the columns of Q; these are its rows."),
-            (Q * T.diagonal(), "Only the signs of the diagonal: Q is no longer orthogonal."),
-            (-Q * signs, "The signs are all the wrong way round: T's diagonal is negative now."),
-            (Q * Q.diagonal().sign(), "The signs are those of T's diagonal, not of Q's."),
-        ),
+    mistakes = (
+        (Q, "Q is unchanged: its signs are still those that the algorithm chose."),
+        (signs[:, None] * Q, "T's diagonal belongs to the columns of Q; these are its rows."),
+        (Q * T.diagonal(), "Only the signs of the diagonal: Q is no longer orthogonal."),
+        (-Q * signs, "The signs are all the wrong way round: T's diagonal is negative now."),
+        (Q * Q.diagonal().sign(), "The signs are those of T's diagonal, not of Q's."),
     )
+    recognise(got, mistakes, rtol=1e-6, atol=1e-9)
     raise Wrong("Write Z = QT = (QD)(DT) with a diagonal D of signs. Which D makes DT's positive?")
 
 
@@ -103,7 +91,7 @@ def output_wise_sign_step(answer):
         Q, lr = Haar(5).matrix(outputs), 0.1
         W, G = torch.randn(2, outputs, inputs, generator=generator, dtype=torch.float64)
         got = as_tensor(call(answer, W.clone(), G.clone(), Q.clone(), lr), W)
-        if _close(got, W - lr * Q.T @ (Q @ G).sign()):
+        if torch.allclose(got, W - lr * Q.T @ (Q @ G).sign(), rtol=1e-6, atol=1e-9):
             continue
         mistakes = [
             (W - lr * G.sign(), "Nothing is rotated here: that is plain sign descent."),
@@ -116,7 +104,7 @@ def output_wise_sign_step(answer):
             mistakes.append(
                 (W - lr * (G @ Q.T).sign() @ Q, "That rotates the inputs: Q comes from the left.")
             )
-        _name_mistake(got, tuple(mistakes))
+        recognise(got, mistakes, rtol=1e-6, atol=1e-9)
         raise Wrong(f"For a {outputs} × {inputs} matrix it is off: write V = QW and step in V.")
     return "Column by column this is exercise 1.3."
 
@@ -140,8 +128,6 @@ def spread_of_second_moments(answer):
             (math.sqrt(2 * off), "Relative to the mean, please: the mean is tr S / d."),
             (math.sqrt(2 * off) * len(S) / trace, "The standard deviation has a factor 1/d, too."),
         )
-        for value, message in mistakes:
-            if math.isclose(got, value, rel_tol=1e-4, abs_tol=1e-6):
-                raise Wrong(message)
+        recognise(got, mistakes, rtol=1e-4)
         raise Wrong(f"For {what} it is off: take the variance of the lemma over the squared mean.")
     return "And 0 for a diagonal S: one transform makes all its sizes equal."

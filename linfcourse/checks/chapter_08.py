@@ -6,15 +6,16 @@ import math
 
 import torch
 
-from linfcourse.checks.check import Wrong, as_number, as_tensor, call, exercise
+from linfcourse.checks.check import Wrong, as_number, as_tensor, call, exercise, recognise
 
 
 @exercise("8.1")
 def dual_norm_by_hand(answer):
     """Σ_b √d_b ‖g_b‖₂ for {1,2,3,4} {5} and g = (3, −3, 3, −3, 2)."""
     value = as_number(answer)
+    if math.isclose(value, 14.0, rel_tol=5e-3):
+        return "The same as ‖g‖₁ here: within the block of four all entries are as large."
     mistakes = {
-        14.0: None,
         math.sqrt(5 * 40): "That is the dual norm for one block of five: √5·‖g‖₂.",
         8.0: "The blocks' lengths are added without their factors √d_b.",
         12.0: "That is the largest block's share. The dual of a maximum is a sum.",
@@ -23,11 +24,7 @@ def dual_norm_by_hand(answer):
         math.sqrt(40): "That is ‖g‖₂; the blocks play no part in it.",
         5.0: "Multiply by √d_b: dividing belongs to the norm of a step.",
     }
-    for wrong, message in mistakes.items():
-        if math.isclose(value, wrong, rel_tol=5e-3):
-            if message is None:
-                return "The same as ‖g‖₁ here: within the block of four all entries are as large."
-            raise Wrong(message)
+    recognise(value, mistakes.items(), rtol=5e-3)
     raise Wrong("Take √d_b times the ℓ2 length of each of the two blocks, and add.")
 
 
@@ -54,9 +51,7 @@ def three_smoothnesses(answer):
             "√d_b is there twice, once for the gradient and once for the step: together d_b.",
         ),
     )
-    for values, message in mistakes:
-        if torch.allclose(got, values.double(), rtol=1e-3):
-            raise Wrong(message)
+    recognise(got, mistakes, rtol=1e-3)
     names = ("one block", "the two pairs", "singletons")
     wrong = [name for name, a, b in zip(names, got, right, strict=True) if not torch.isclose(a, b)]
     raise Wrong(f"Off for {' and '.join(wrong)}: it is Σ_b d_b · ‖H_bb‖₂ for a diagonal H.")
@@ -97,9 +92,7 @@ def blockwise_step(answer):
             (x - lr * g, "The gradient is not normalised at all."),
         )
         if not torch.allclose(got, right, rtol=1e-5, atol=1e-6):  # room for float32
-            for value, message in mistakes:
-                if torch.allclose(got, value, rtol=1e-5, atol=1e-6):
-                    raise Wrong(message)
+            recognise(got, mistakes)
             raise Wrong(f"Off for the labels {labels}: look at one block at a time.")
     x, g, ids = torch.ones(4).double(), torch.tensor([0.0, 0.0, 3.0, 4.0]).double(), [0, 0, 1, 1]
     got = as_tensor(call(answer, x.clone(), g, torch.tensor(ids), lr), x, "The new x")

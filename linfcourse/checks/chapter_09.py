@@ -7,16 +7,7 @@ import math
 
 import torch
 
-from linfcourse.checks.check import Wrong, as_number, as_tensor, call, exercise
-
-
-def _recognise(value: float, right: float, mistakes: dict[float, str], otherwise: str) -> None:
-    if math.isclose(value, right, rel_tol=5e-3):
-        return
-    for wrong, message in mistakes.items():
-        if math.isclose(value, wrong, rel_tol=5e-3):
-            raise Wrong(message)
-    raise Wrong(otherwise)
+from linfcourse.checks.check import Wrong, as_number, as_tensor, call, exercise, recognise
 
 
 @exercise("9.1")
@@ -31,9 +22,11 @@ def small_coordinate_in_a_block(answer):
         1 / math.sqrt(10): "That is the root of 1² + 3²; take the mean of the squares.",
         -1 / math.sqrt(5): "How far is asked for: leave the sign away.",
     }
-    otherwise = "At the first step m̂ = g and v̂ is the mean of g² over the block."
-    _recognise(as_number(answer), 1 / math.sqrt(5), mistakes, otherwise)
-    return "Less than half of Adam's step; its neighbours make more than Adam's."
+    value = as_number(answer)
+    if math.isclose(value, 1 / math.sqrt(5), rel_tol=5e-3):
+        return "Less than half of Adam's step; its neighbours make more than Adam's."
+    recognise(value, mistakes.items(), rtol=5e-3)
+    raise Wrong("At the first step m̂ = g and v̂ is the mean of g² over the block.")
 
 
 @exercise("9.2")
@@ -49,9 +42,11 @@ def gpt2_attention(answer):
         768 * 768 + 24: "V is cut by rows, not by single weights.",
         12.0 + 768 + 768: "K is cut by heads, as Q is.",
     }
-    otherwise = "Count the three matrices of 768 rows: Q by heads, K by heads, V by rows."
-    _recognise(as_number(answer), 792.0, mistakes, otherwise)
-    return "Instead of 1,769,472."
+    value = as_number(answer)
+    if math.isclose(value, 792.0, rel_tol=5e-3):
+        return "Instead of 1,769,472."
+    recognise(value, mistakes.items(), rtol=5e-3)
+    raise Wrong("Count the three matrices of 768 rows: Q by heads, K by heads, V by rows.")
 
 
 @exercise("9.3")
@@ -148,9 +143,8 @@ def best_blocks(answer):
     )
     if all(math.isclose(v, _cheapest(h, b), rel_tol=1e-6) for h, b, v in answers):
         return "The best that B second moments can do, if the Hessian is diagonal."
-    for mistake, message in mistakes:
-        if all(math.isclose(v, mistake(h, b), rel_tol=1e-6) for h, b, v in answers):
-            raise Wrong(message)
+    made = [([mistake(h, b) for h, b, _ in answers], message) for mistake, message in mistakes]
+    recognise([value for *_, value in answers], made, rtol=1e-6, atol=0)
     for h, blocks, value in answers:
         right = _cheapest(h, blocks)
         if not math.isclose(value, right, rel_tol=1e-6):

@@ -6,24 +6,21 @@ import math
 
 import torch
 
-from linfcourse.checks.check import Wrong, as_number, as_tensor, call, exercise
+from linfcourse.checks.check import Wrong, as_number, as_tensor, call, exercise, recognise
 
 
 @exercise("10.1")
 def ratio_by_hand(answer):
     """R_med of the first layer for W₂ = (1, −2, 0.5, 4, 1): 16 / 1."""
     value = as_number(answer)
+    if math.isclose(value, 16.0, rel_tol=5e-3):
+        return "Each W₂ᵢ² stands on the diagonal n times, which changes no ratio."
     mistakes = {
-        16.0: None,
         4.0: "The diagonal holds the squares W₂ᵢ², and these are the weights themselves.",
         64.0: "That is the largest over the smallest; R_med divides by the median.",
         16 / 4.45: "That is the largest over the mean; R_med divides by the median.",
     }
-    for wrong, message in mistakes.items():
-        if math.isclose(value, wrong, rel_tol=5e-3):
-            if message is None:
-                return "Each W₂ᵢ² stands on the diagonal n times, which changes no ratio."
-            raise Wrong(message)
+    recognise(value, mistakes.items(), rtol=5e-3)
     raise Wrong("Square the five weights, order them, divide the largest by the middle one.")
 
 
@@ -39,12 +36,13 @@ def ratio_of_a_diagonal(answer):
         *(torch.randn(d, generator=generator) for d in (5, 8, 33, 100)),
     ]
 
-    def wrong(values, measure):
-        return [float(measure(v)) for v in values]
-
     cases = [case.double() for case in cases]
+
+    def made(measure):
+        return [float(measure(case)) for case in cases]
+
     got = [as_number(call(answer, case.clone())) for case in cases]
-    right = wrong(cases, lambda v: v.abs().max() / v.abs().quantile(0.5))
+    right = made(lambda v: v.abs().max() / v.abs().quantile(0.5))
     if all(math.isclose(a, b, rel_tol=1e-5) for a, b in zip(got, right, strict=True)):
         return "Two lines; the library's `r_med` does it tensor by tensor."
     mistakes = (
@@ -70,10 +68,7 @@ def ratio_of_a_diagonal(answer):
             "Upside down: the largest belongs on top.",
         ),
     )
-    for measure, message in mistakes:
-        expected = wrong(cases, measure)
-        if all(math.isclose(a, b, rel_tol=1e-5) for a, b in zip(got, expected, strict=True)):
-            raise Wrong(message)
+    recognise(got, [(made(measure), message) for measure, message in mistakes], atol=0)
     case, a = next(
         (c, a)
         for c, a, b in zip(cases, got, right, strict=True)

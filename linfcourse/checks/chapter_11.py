@@ -6,15 +6,16 @@ import math
 
 import torch
 
-from linfcourse.checks.check import Wrong, as_number, as_tensor, call, exercise
+from linfcourse.checks.check import Wrong, as_number, as_tensor, call, exercise, recognise
 
 
 @exercise("11.1")
 def noise_by_hand(answer):
     """Standard error of Hutchinson's H₂₂ from 10 probes for rows (2,1,0), (1,5,3), (0,3,1): 1."""
     value = as_number(answer)
+    if math.isclose(value, 1.0, rel_tol=5e-3):
+        return "The entry is 5, give or take 1: enough here, and hopeless where it is 0.01."
     mistakes = {
-        1.0: None,
         10.0: "That is the variance of a single probe.",
         math.sqrt(10): "That is the standard error of a single probe; ten are averaged.",
         math.sqrt(3.5): "The diagonal entry itself makes no noise: z₂² is always 1.",
@@ -23,11 +24,7 @@ def noise_by_hand(answer):
         math.sqrt(0.4): "The row's entries are squared before they are added.",
         0.4: "Squares of the entries, then a root at the end.",
     }
-    for wrong, message in mistakes.items():
-        if math.isclose(value, wrong, rel_tol=5e-3):
-            if message is None:
-                return "The entry is 5, give or take 1: enough here, and hopeless where it is 0.01."
-            raise Wrong(message)
+    recognise(value, mistakes.items(), rtol=5e-3)
     raise Wrong("Add the squares of the other entries of row 2, divide by 10, take the root.")
 
 
@@ -78,9 +75,7 @@ def random_signs(answer):
                 "Only the last probe counts in what you return: average over all.",
             ),
         )
-        for value, message in mistakes:
-            if torch.allclose(got, value, rtol=1e-4, atol=1e-6):
-                raise Wrong(message)
+        recognise(got, mistakes, rtol=1e-4)
         raise Wrong("The products are right, and what you make of them is not the mean of z ⊙ Hz.")
     return "Unbiased in every entry; what you do with the maximum is another matter."
 
@@ -152,14 +147,13 @@ def share_of_the_optimizer(answer):
     def right(AA, SS, AS, SA):
         return ((AS - AA) + (SS - SA)) / (2 * (SS - AA))
 
-    def matches(function):
-        return all(
-            math.isclose(a, function(*case), rel_tol=1e-6, abs_tol=1e-9)
-            for a, case in zip(got, cases, strict=True)
-        )
-
     got = [as_number(call(answer, *case)) for case in cases]
-    if matches(right):
+    off = [
+        (case, value)
+        for case, value in zip(cases, got, strict=True)
+        if not math.isclose(value, right(*case), rel_tol=1e-6, abs_tol=1e-9)
+    ]
+    if not off:
         return "0.5 is where the two finishing methods tie: then AS = SA."
     mistakes = (
         (lambda *c: 1 - right(*c), "Upside down: 1 where the optimizer decides, 0 for the place."),
@@ -181,10 +175,7 @@ def share_of_the_optimizer(answer):
             "That is 1 where the optimizer decides, but −1, not 0, where the place does.",
         ),
     )
-    for mistake, message in mistakes:
-        if matches(mistake):
-            raise Wrong(message)
-    k = next(
-        k for k, (a, c) in enumerate(zip(got, cases, strict=True)) if not math.isclose(a, right(*c))
-    )
-    raise Wrong(f"For AA, SS, AS, SA = {cases[k]} your share is {got[k]:.3g}.")
+    made = [([mistake(*case) for case in cases], message) for mistake, message in mistakes]
+    recognise(got, made, rtol=1e-6, atol=1e-9)
+    case, value = off[0]
+    raise Wrong(f"For AA, SS, AS, SA = {case} your share is {value:.3g}.")

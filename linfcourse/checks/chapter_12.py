@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from linfcourse.checks.check import Wrong, as_number, as_tensor, call, exercise
+from linfcourse.checks.check import Wrong, as_number, as_tensor, call, exercise, recognise
 
 
 @exercise("12.1")
@@ -25,9 +25,7 @@ def gap_by_hand(answer):
     }
     if math.isclose(value, 7.5, rel_tol=5e-3):
         return "On a convex loss, no point of the ball is more than 7.5 below this one."
-    for wrong, message in mistakes.items():
-        if math.isclose(value, wrong, rel_tol=5e-3):
-            raise Wrong(message)
+    recognise(value, mistakes.items(), rtol=5e-3)
     raise Wrong("It is ⟨g, x⟩ + r‖g‖_*, with r = 2 and the dual norm of ℓ∞.")
 
 
@@ -45,9 +43,7 @@ def which_weight_decay(answer):
     }
     if math.isclose(value, 2.0, rel_tol=1e-6):
         return "Which wall, says the sign; how strongly it is held there, the size."
-    for wrong, message in mistakes.items():
-        if math.isclose(value, wrong, rel_tol=1e-3):
-            raise Wrong(message)
+    recognise(value, mistakes.items(), rtol=1e-3)
     raise Wrong("Where g_i ≠ 0, x_i = −sign(g_i)/λ. Look at the first two coordinates.")
 
 
@@ -86,9 +82,7 @@ def round_ball(answer):
             ),
         )
         if not torch.allclose(got, right, rtol=1e-5, atol=1e-6):
-            for value, message in mistakes:
-                if torch.allclose(got, value, rtol=1e-5, atol=1e-6):
-                    raise Wrong(message)
+            recognise(got, mistakes)
             raise Wrong(f"Off for x of shape {shape}, lr = {lr}, weight_decay = {decay}.")
     x = torch.ones(3, dtype=torch.float64)
     got = as_tensor(call(answer, x.clone(), torch.zeros_like(x), 0.1, 0.5), x, "The new x")
@@ -135,9 +129,7 @@ def best_gamma(answer):
                     "γ = {:.3g} is the best step along −g; the way leads to the vertex.",
                 ),
             )
-            for value, message in mistakes:
-                if math.isclose(gamma, value, rel_tol=1e-5):
-                    raise Wrong(message.format(gamma))
+            recognise(gamma, [(value, m.format(gamma)) for value, m in mistakes], atol=0)
         raise Wrong(
             f"With ⟨g, v − x⟩ = {slope:.3g} and (v − x)ᵀH(v − x) = {curvature:.3g} your γ is "
             f"{gamma:.3g}. Look at the parabola in γ, and at the ends of [0, 1]."

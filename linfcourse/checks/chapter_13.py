@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import torch
 
-from linfcourse.checks.check import Wrong, as_tensor, call, exercise
+from linfcourse.checks.check import Wrong, as_tensor, call, exercise, recognise
 
 
 @exercise("13.1")
@@ -29,9 +29,7 @@ def where_it_rests(answer):
         (torch.tensor([-10.0, 0.0]), "The second gradient is small and not zero: see its sign."),
         (torch.tensor([-10.0, 0.03]), "The second gradient is small and not zero: see its sign."),
     )
-    for values, message in mistakes:
-        if torch.allclose(got, values.double(), rtol=1e-3):
-            raise Wrong(message)
+    recognise(got, mistakes, rtol=1e-3)
     raise Wrong("Where g_i ≠ 0 the update tends to sign(g_i), and at rest λx_i = −Δ_i.")
 
 
@@ -51,12 +49,8 @@ def _try(
     ]
     if not off:
         return
-    for mistake, message in mistakes:
-        if all(
-            math.isclose(value, mistake(*case), rel_tol=1e-4)
-            for case, value in zip(cases, got, strict=True)
-        ):
-            raise Wrong(message)
+    made = [([mistake(*case) for case in cases], message) for mistake, message in mistakes]
+    recognise(got, made, rtol=1e-4, atol=0)
     (beta1, beta2, decay), value = off[0]
     raise Wrong(f"Off for β = ({beta1}, {beta2}), λ = {decay}: {value:.4g}. {hint}")
 
@@ -143,9 +137,7 @@ def average_update(answer):
             (-decay * pull / lrs.sum(), "The first term, x_0 − x_T, is missing."),
             (-decay * path[-1], "That is its limit on a path that converges; this one has not."),
         )
-        for value, message in mistakes:
-            if torch.allclose(got, value, rtol=1e-5, atol=1e-7):
-                raise Wrong(message)
+        recognise(got, mistakes, atol=1e-7)
         raise Wrong("Solve the update for η_t Δ_t, sum over t, and divide by Σ η_t.")
     return "It needs the path alone: a test for any optimizer that claims a box."
 

@@ -6,26 +6,23 @@ import math
 
 import torch
 
-from linfcourse.checks.check import Wrong, as_number, as_tensor, call, exercise
+from linfcourse.checks.check import Wrong, as_number, as_tensor, call, exercise, recognise
 
 
 @exercise("14.1")
 def what_is_left_of_the_start(answer):
     """(1 − λη)^T for λ = 0.1, η = 3e-4, T = 20,000."""
     value = as_number(answer)
+    if math.isclose(value, math.exp(-0.6), rel_tol=5e-3, abs_tol=1e-6):
+        return "More than half of the start is still there at the end."
     mistakes = {
-        math.exp(-0.6): None,
         1 - math.exp(-0.6): "That is what has been forgotten; the rest is asked for.",
         math.exp(-6): "λ is missing: it is λη that multiplies the weight at each step.",
         0.6: "That is λΣη; a weight is multiplied by 1 − λη at each step, so take an exponential.",
         0.4: "1 − λΣη is right only while it is small: the factors multiply.",
         math.exp(-2000): "η is missing: it is λη that multiplies the weight at each step.",
     }
-    for wrong, message in mistakes.items():
-        if math.isclose(value, wrong, rel_tol=5e-3, abs_tol=1e-6):
-            if message is None:
-                return "More than half of the start is still there at the end."
-            raise Wrong(message)
+    recognise(value, mistakes.items(), rtol=5e-3)
     if 100 * math.exp(-0.6) - 1 < value < 100 * math.exp(-0.6) + 1:
         raise Wrong("A fraction between 0 and 1 is asked for, not a percentage.")
     raise Wrong("Each step multiplies what is left of the start by 1 − λη.")
@@ -35,8 +32,9 @@ def what_is_left_of_the_start(answer):
 def residual_by_hand(answer):
     """1 − ⟨−λx, g⟩/‖g‖₁ for x = (.5, −.5, .1), g = (−3, 1, 1), λ = 2."""
     value = as_number(answer)
+    if math.isclose(value, 0.24, rel_tol=5e-3):
+        return "The third weight alone: a fifth of the gradient, 1.2 from its wall."
     mistakes = {
-        0.24: None,
         0.76: "That is the quotient; the residual is one minus it.",
         1.76: "The sign: the weights sit where the gradient pushes them, on the side of −g.",
         1 - 1.9 / 5: "λ is missing: measure the weights in units of the box.",
@@ -46,11 +44,7 @@ def residual_by_hand(answer):
         - 4.2 / 5: "The third weight has the sign of its gradient, so its product counts against.",
         1.2: "That is the third weight's distance from its wall; it counts by its share of ‖g‖₁.",
     }
-    for wrong, message in mistakes.items():
-        if math.isclose(value, wrong, rel_tol=5e-3):
-            if message is None:
-                return "The third weight alone: a fifth of the gradient, 1.2 from its wall."
-            raise Wrong(message)
+    recognise(value, mistakes.items(), rtol=5e-3)
     raise Wrong("Take λx, its inner product with −g, and divide by the sum of the |g|.")
 
 
@@ -93,9 +87,8 @@ def steps_to_wall(answer):
     )
     if all(got == right for got, right, _ in pairs):
         return "Some multiples of 1/(λη), whatever the loss is."
-    for mistaken, message in mistakes:
-        if all(math.isclose(got, mistaken(*case), rel_tol=1e-9) for got, _, case in pairs):
-            raise Wrong(message)
+    made = [([mistake(*case) for *_, case in pairs], message) for mistake, message in mistakes]
+    recognise([got for got, *_ in pairs], made, rtol=1e-9, atol=0)
     got, _, case = next(pair for pair in pairs if pair[0] != pair[1])
     raise Wrong(
         f"For lr = {case[0]:g}, λ = {case[1]:g} and within = {case[2]:g} it gives {got:g}: "
@@ -138,12 +131,9 @@ def weight_from_updates(answer):
             ),
             (x0 - lr * updates.sum(), "There is no decay in it."),
         )
-        if not torch.allclose(got, right, rtol=1e-6, atol=1e-8):
-            for value, message in mistakes:
-                if torch.allclose(got, value, rtol=1e-6, atol=1e-8) and steps > 1:
-                    raise Wrong(message)
-            if steps > 1:
-                raise Wrong("Compare with a loop over x = (1 − λη)x − ηΔ.")
+        if steps > 1 and not torch.allclose(got, right, rtol=1e-6, atol=1e-8):
+            recognise(got, mistakes, rtol=1e-6, atol=1e-8)
+            raise Wrong("Compare with a loop over x = (1 − λη)x − ηΔ.")
     return "A weight is an average of its own updates, and of a fading start."
 
 

@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from linfcourse.checks.check import Wrong, as_number, as_tensor, call, exercise
+from linfcourse.checks.check import Wrong, as_number, as_tensor, call, exercise, recognise
 
 
 @exercise("15.1")
@@ -22,9 +22,7 @@ def steps_for_a_rare_class(answer):
     }
     if math.isclose(value, 400.0, rel_tol=0.02):
         return "And with the same η you cannot hurry: the common class would not stand it."
-    for wrong, message in mistakes.items():
-        if math.isclose(value, wrong, rel_tol=0.02):
-            raise Wrong(message)
+    recognise(value, mistakes.items(), rtol=0.02)
     raise Wrong("Column k moves as gradient descent on its own loss with the rate η·p_k.")
 
 
@@ -55,9 +53,7 @@ def contraction_factors(answer):
             "One rate for all has to serve curvatures from 1 to 300 at once.",
         ),
     )
-    for values, message in mistakes:
-        if torch.allclose(got, values.double(), rtol=2e-3):
-            raise Wrong(message)
+    recognise(got, mistakes, rtol=2e-3)
     raise Wrong("The factor is (κ − 1)/(κ + 1); of all blocks together, then of the worst block.")
 
 
@@ -86,9 +82,7 @@ def gradient_of_the_table(answer):
     )
     if torch.allclose(got, p * error, rtol=1e-5, atol=1e-7):
         return "A rare token's column has a small gradient for no other reason than p."
-    for values, message in mistakes:
-        if torch.allclose(got, values, rtol=1e-5, atol=1e-7):
-            raise Wrong(message)
+    recognise(got, mistakes, atol=1e-7)
     raise Wrong("Column k is p_k times (what the model predicts − what follows).")
 
 
@@ -125,8 +119,6 @@ def unlikeness(answer):
             ),
         )
         if not math.isclose(got, right.item(), rel_tol=1e-5, abs_tol=1e-9):
-            for value, message in mistakes:
-                if math.isclose(got, value.item(), rel_tol=1e-5, abs_tol=1e-9):
-                    raise Wrong(message)
+            recognise(got, mistakes, atol=1e-9)
             raise Wrong(f"Off for the labels {labels}: the mean of each block's diagonal, then ….")
     return "It needs the Hessian's diagonal only, which a network can afford."

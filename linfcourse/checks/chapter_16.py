@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from linfcourse.checks.check import Wrong, as_tensor, call, exercise
+from linfcourse.checks.check import Wrong, as_tensor, call, exercise, recognise
 from linfcourse.norms import L2, LInf, Spectral
 
 
@@ -23,9 +23,7 @@ def margins_of_one_point(answer):
         ([25.0, 7.0, 4.0], "The first is ‖z‖₂² there; W = z has to be scaled to length one."),
         ([1.0, 1.0, 1.0], "Those are the lengths of the best W; their margins are asked for."),
     )
-    for values, message in mistakes:
-        if torch.allclose(got, torch.tensor(values, dtype=torch.float64), rtol=1e-4):
-            raise Wrong(message)
+    recognise(got, mistakes, rtol=1e-4)
     raise Wrong("With one point the margin is max ⟨W, z⟩ over ‖W‖ ≤ 1. What is that called?")
 
 
@@ -53,9 +51,7 @@ def margins_of_two_points(answer):
         (torch.tensor([1.0, 1.0]), "The ℓ2 length of (1, 1) is √2, and that of (1/2, 1) is √5/2."),
         (torch.tensor([1.0, 2.0]), "The margin is the smaller of the two, not the larger."),
     )
-    for values, message in mistakes:
-        if torch.allclose(got, values.double(), rtol=2e-3):
-            raise Wrong(message)
+    recognise(got, mistakes, rtol=2e-3)
     raise Wrong("Make the smaller of 2W₁ and W₂ as large as possible, with W in the unit ball.")
 
 
@@ -90,9 +86,7 @@ def descend(answer):
             (path(constant=True), "Use each learning rate in turn, not the first one always."),
         )
         if not torch.allclose(got, right, rtol=1e-5, atol=1e-6):
-            for value, message in mistakes:
-                if torch.allclose(got, value, rtol=1e-5, atol=1e-6):
-                    raise Wrong(message)
+            recognise(got, mistakes)
             raise Wrong(f"Off for {norm!r}: start at zero, and look at the first step.")
     Z = torch.tensor([[[1.0, 0.0]], [[0.0, 1.0]]], dtype=torch.float64)
     far = as_tensor(call(answer, Z, L2(), [600.0] * 4), Z[0], "W")
@@ -124,8 +118,6 @@ def smoothed_step(answer):
             (-g, "That is gradient descent; divide by |g| + ε."),
         )
         if not torch.allclose(got, right, rtol=1e-5, atol=1e-9):
-            for value, message in mistakes:
-                if torch.allclose(got, value, rtol=1e-5, atol=1e-9):
-                    raise Wrong(message)
+            recognise(got, mistakes, atol=1e-9)
             raise Wrong(f"Off for ε = {eps:g}: where |g| is ε, the step should be one half.")
     return "Every Adam has this ε; far down the slope it is no longer small."

@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from linfcourse.checks.check import Wrong, as_number, as_tensor, call, exercise
+from linfcourse.checks.check import Wrong, as_number, as_tensor, call, exercise, recognise
 
 
 @exercise("17.1")
@@ -23,9 +23,7 @@ def lion_by_hand(answer):
         0.45: "That is the decay alone; the step is still to come.",
         0.36: "x shrinks first, by λη of its old value: (1 − λη) x − η sign(u).",
     }
-    for wrong, message in mistakes.items():
-        if math.isclose(value, wrong, abs_tol=1e-6):
-            raise Wrong(message)
+    recognise(value, mistakes.items())
     raise Wrong("First u = β₁ m + (1 − β₁) g and its sign, then (1 − λη) x − η sign(u).")
 
 
@@ -45,9 +43,7 @@ def to_scion(answer):
         (torch.tensor([0.1, 0.02]), "Then γr is η, but x would shrink by λ instead of λη."),
         (torch.tensor([0.002, 1.0]), "Then γr is η, but x would shrink by η instead of λη."),
     )
-    for values, message in mistakes:
-        if torch.allclose(got, values.double(), rtol=1e-6):
-            raise Wrong(message)
+    recognise(got, mistakes, rtol=1e-6, atol=1e-8)
     raise Wrong("Compare the two forms term by term: 1 − γ = 1 − λη and γr = η.")
 
 
@@ -88,9 +84,7 @@ def spectral_lmo(answer):
         got = as_tensor(call(answer, G.clone()), G)
         if torch.allclose(got, -U @ Vh, rtol=1e-5, atol=1e-6):
             continue
-        for make, message in mistakes:
-            if torch.allclose(got, make(U, S, Vh), rtol=1e-5, atol=1e-6):
-                raise Wrong(message)
+        recognise(got, [(make(U, S, Vh), message) for make, message in mistakes])
         raise Wrong(
             f"For a {G.shape[0]} × {G.shape[1]} matrix ⟨G, s⟩ is {(got * G).sum():.4g} with "
             f"‖s‖₂ = {torch.linalg.matrix_norm(got, 2):.3g}; the ball has {-S.sum():.4g}."
@@ -137,9 +131,7 @@ def shampoo(answer):
             )
         if torch.allclose(got, right, rtol=1e-5, atol=1e-6):
             continue
-        for make, message in mistakes:
-            if torch.allclose(got, make(G), rtol=1e-5, atol=1e-6):
-                raise Wrong(message)
+        recognise(got, [(make(G), message) for make, message in mistakes])
         if G is low:
             raise Wrong(
                 "Right for matrices of full rank, off for one of rank one: eigenvalues that are "

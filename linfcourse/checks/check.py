@@ -7,7 +7,7 @@ and says so when it recognises a usual mistake.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,6 +93,17 @@ def as_number(answer: Any) -> float:
     return value
 
 
+def as_numbers(answer: Any, count: int) -> list[float]:
+    """The answer as that many finite numbers, or `Wrong`."""
+    try:
+        values = list(answer)
+    except TypeError:
+        raise Wrong(f"Give {count} numbers, in round brackets.") from None
+    if len(values) != count:
+        raise Wrong(f"Give {count} numbers; this has {len(values)}.")
+    return [as_number(value) for value in values]
+
+
 def as_tensor(answer: Any, like: torch.Tensor, what: str = "The answer") -> torch.Tensor:
     """The answer as a tensor of the same shape as `like`, or `Wrong`."""
     try:
@@ -114,3 +125,20 @@ def call(function: Any, *arguments: Any, what: str = "Your function") -> Any:
         return function(*arguments)
     except Exception as error:
         raise Wrong(f"{what} raised {type(error).__name__}: {error}") from error
+
+
+def recognise(
+    got: Any, mistakes: Iterable[tuple[Any, str]], rtol: float = 1e-5, atol: float = 1e-6
+) -> None:
+    """`Wrong`, with its message, if the answer is what one of the usual mistakes gives.
+
+    Args:
+        got: a number, a list of numbers, or a tensor.
+        mistakes: pairs of what comes out and what to say then; the first that fits is named.
+        rtol, atol: how near is the same; by default with room for an answer in float32.
+    """
+    answer = torch.as_tensor(got, dtype=torch.float64)
+    for value, message in mistakes:
+        mistake = torch.as_tensor(value, dtype=torch.float64)
+        if answer.shape == mistake.shape and torch.allclose(answer, mistake, rtol=rtol, atol=atol):
+            raise Wrong(message)

@@ -26,6 +26,7 @@ from linfcourse.experiments.blockwise_ladder_results import (
 )
 from linfcourse.experiments.experiment import Experiment
 from linfcourse.experiments.first_look import make_model
+from linfcourse.experiments.hessian_norms import gpt_loss
 from linfcourse.hessian import HessianOperator, blockwise_norm
 from linfcourse.models import GPT
 from linfcourse.optim import BlockwiseAdam
@@ -144,7 +145,7 @@ def run_trial(
     model = _model_at(config, seed, place, device)
     batch = shakespeare().sampler(config.batch, config.context, 1000 + seed, device=device)(0)
     norm = blockwise_norm(
-        HessianOperator(model.loss(*batch), list(model.parameters())),
+        HessianOperator(gpt_loss(model, batch), list(model.parameters())),
         ids,
         probes=config.probes,
         generator=torch.Generator().manual_seed(seed),

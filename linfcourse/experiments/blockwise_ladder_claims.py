@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from linfcourse.experiments.blockwise_ladder_partitions import PARTITIONS
 from linfcourse.experiments.blockwise_ladder_results import LADDER, apart, finals
-from linfcourse.experiments.judging import Claim, Verdict, all_of, compare, interval
+from linfcourse.experiments.judging import Claim, Verdict, all_of, compare, interval, tally
 from linfcourse.records import Record
 
 
@@ -58,12 +58,7 @@ def _judge_prediction(place: str) -> Callable[[Record], Verdict]:
         }
         if not verdicts:
             return Verdict("inconclusive", "no two brackets are apart")
-        verdict, statuses = all_of(verdicts), [v.status for v in verdicts.values()]
-        reason = (
-            f"{statuses.count('holds')} of {len(statuses)} pairs as predicted, "
-            f"{statuses.count('fails')} the other way"
-        )
-        return Verdict(verdict.status, reason, verdict.figures)
+        return tally(verdicts, "pairs")
 
     return judge
 

@@ -23,7 +23,7 @@ from linfcourse.experiments.blockwise_quadratic_results import (
     name_of,
 )
 from linfcourse.experiments.experiment import Experiment
-from linfcourse.experiments.judging import Claim, Verdict, all_of, compare, threshold
+from linfcourse.experiments.judging import Claim, Verdict, all_of, compare, tally, threshold
 from linfcourse.hessian import blockwise_norm
 from linfcourse.norms import Blockwise
 from linfcourse.optim import BlockwiseAdam, SteepestDescent
@@ -219,13 +219,7 @@ def _judge_order(beta1: float) -> Callable[[Record], Verdict]:
                 if APART * highest < lowest:
                     verdict = _pair(record, landscape, beta1, a, b)
                     verdicts[f"{landscape}: {name_of(*a)} < {name_of(*b)}"] = verdict
-        verdict = all_of(verdicts)
-        statuses = [v.status for v in verdicts.values()]
-        reason = (
-            f"β₁ = {beta1:g}: {statuses.count('holds')} of {len(statuses)} pairs as predicted, "
-            f"{statuses.count('fails')} the other way"
-        )
-        return Verdict(verdict.status, reason, verdict.figures)
+        return tally(verdicts, "pairs", f"β₁ = {beta1:g}")
 
     return judge
 

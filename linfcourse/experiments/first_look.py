@@ -81,17 +81,26 @@ def trials(config: Config) -> list[dict]:
     ]
 
 
-def make_model(config: Config, seed: int, device: torch.device | str = "cpu") -> GPT:
-    """The GPT with the initial weights of that seed, the same for every method."""
+def make_model(
+    config: Config, seed: int, device: torch.device | str = "cpu", **options: object
+) -> GPT:
+    """The GPT with the initial weights of that seed, the same for every method.
+
+    Args:
+        config: this one or another with the sizes n_layer, n_head, width and context.
+        seed: of the weights.
+        device: where the model is put.
+        options: further ones of `GPTConfig`.
+    """
     torch.manual_seed(seed)
-    text = shakespeare()
     size = GPTConfig(
-        vocab_size=text.vocab_size,
+        vocab_size=shakespeare().vocab_size,
         context=config.context,
         n_layer=config.n_layer,
         n_head=config.n_head,
         width=config.width,
         tie_weights=False,
+        **options,
     )
     return GPT(size).to(device)
 

@@ -21,6 +21,7 @@ from linfcourse.experiments.gpt_path_results import (
     draw_switches,
     mean_log_ratios,
 )
+from linfcourse.experiments.hessian_norms import gpt_loss
 from linfcourse.experiments.methods import make_optimizer
 from linfcourse.hessian import HessianOperator, diagonal, screened_r_med
 from linfcourse.hessian.r_med import _median
@@ -209,7 +210,7 @@ def hessian_of(config: Config, model: GPT) -> tuple[HessianOperator, dict[str, i
     device = params[0].device
     # The same sequences for every seed and method.
     batch = shakespeare().sampler(config.hessian_batch, config.context, 5000, device=device)(0)
-    return HessianOperator(model.loss(*batch), params), sizes
+    return HessianOperator(gpt_loss(model, batch), params), sizes
 
 
 def run_trial(config: Config, device: torch.device, seed: int, method: str, lr: float) -> dict:

@@ -15,11 +15,12 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from linfcourse.data import shakespeare
+from linfcourse.experiments import first_look
 from linfcourse.experiments.experiment import Experiment, at_best_lr
 from linfcourse.experiments.judging import Claim, Verdict, compare
 from linfcourse.experiments.methods import make_optimizer
 from linfcourse.figures import INK
-from linfcourse.models import GPT, GPTConfig
+from linfcourse.models import GPT
 from linfcourse.records import Record
 from linfcourse.training import train, warmup_cosine
 
@@ -89,17 +90,7 @@ def make_model(config: Config, norm: str, seed: int, device: torch.device | str 
     """The GPT of that seed; the same random weights wherever LayerNorm stands."""
     if norm not in TITLES:
         raise ValueError(f"norm must be 'pre' or 'post', got {norm!r}")
-    torch.manual_seed(seed)
-    size = GPTConfig(
-        vocab_size=shakespeare().vocab_size,
-        context=config.context,
-        n_layer=config.n_layer,
-        n_head=config.n_head,
-        width=config.width,
-        tie_weights=False,
-        norm_first=norm == "pre",
-    )
-    return GPT(size).to(device)
+    return first_look.make_model(config, seed, device, norm_first=norm == "pre")
 
 
 def gradient_sizes(model: GPT, batch: tuple[Tensor, Tensor]) -> dict[str, float]:

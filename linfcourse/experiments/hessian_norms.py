@@ -11,9 +11,24 @@ from torch import Tensor
 from linfcourse.distributed import own_part
 from linfcourse.hessian import HessianOperator, norm_11, spectral_norm
 from linfcourse.hessian.averaged import AveragedOperator
+from linfcourse.models import GPT, lean_loss
 from linfcourse.rotations import Rotation
 
 BASIS = 2**30  # numbers that Lanczos' basis may take (4 GB); else it keeps three vectors
+GRAPH = 2**29  # numbers that the graph of a gradient may take (2 GB); else it is the lean loss's
+
+
+def gpt_loss(model: GPT, batch: tuple[Tensor, Tensor]) -> Tensor:
+    """The loss to take a Hessian of: `model.loss`, or `lean_loss` where its graph would be large.
+
+    The graph of the gradient holds some 6 copies of each layer's attention, 45 of the residual
+    stream, and 4 of the logits.
+    """
+    B, T = batch[0].shape
+    size = model.config
+    layer = 6 * size.n_head * T * T + 45 * T * size.width
+    large = B * (size.n_layer * layer + 4 * T * size.vocab_size) > GRAPH
+    return lean_loss(model, *batch) if large else model.loss(*batch)
 
 
 def measure_norms(

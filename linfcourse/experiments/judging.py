@@ -121,6 +121,22 @@ def all_of(verdicts: dict[str, Verdict]) -> Verdict:
     return Verdict(status, reason, {name: v.figures for name, v in verdicts.items()})
 
 
+def tally(verdicts: dict[str, Verdict], parts: str, where: str = "") -> Verdict:
+    """As `all_of`, for predictions with too many parts to give the reasons of all.
+
+    Args:
+        verdicts: of the parts.
+        parts: what they are called, such as `"pairs"`.
+        where: under which condition all of them stand, such as `"β₁ = 0.9"`.
+    """
+    verdict, statuses = all_of(verdicts), [v.status for v in verdicts.values()]
+    reason = (
+        f"{where + ': ' if where else ''}{statuses.count('holds')} of {len(statuses)} {parts} "
+        f"as predicted, {statuses.count('fails')} the other way"
+    )
+    return Verdict(verdict.status, reason, verdict.figures)
+
+
 def threshold(value: float, low: float, high: float, what: str) -> Verdict:
     """Does a single computed figure lie in a range that was fixed beforehand?"""
     inside = low <= value <= high

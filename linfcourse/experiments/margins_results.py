@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from linfcourse.experiments.experiment import at_best_lr
-from linfcourse.experiments.judging import Claim, Verdict, all_of, compare, interval
+from linfcourse.experiments.judging import Claim, Verdict, all_of, compare, interval, tally
 from linfcourse.figures import label_lines, plot_band, style_of
 from linfcourse.records import Record
 
@@ -159,13 +159,7 @@ def _judge_between(record: Record) -> Verdict:
                 (f"ε = {first:g}", f"ε = {second:g}"),
                 f"{NORM_NAMES[norm]} shortfall",
             )
-    verdict = all_of(verdicts)
-    statuses = [v.status for v in verdicts.values()]
-    text = (
-        f"at a loss of {LEVEL:g}: {statuses.count('holds')} of {len(statuses)} steps of the ladder "
-        f"as predicted, {statuses.count('fails')} the other way"
-    )
-    return Verdict(verdict.status, text, verdict.figures)
+    return tally(verdicts, "steps of the ladder", f"at a loss of {LEVEL:g}")
 
 
 def _judge_turns(record: Record) -> Verdict:

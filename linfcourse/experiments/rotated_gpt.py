@@ -16,11 +16,11 @@ from linfcourse.data import CharText, TokenText, openwebtext, shakespeare
 from linfcourse.distributed import is_writer
 from linfcourse.experiments import first_look
 from linfcourse.experiments.experiment import Experiment, at_best_lr
-from linfcourse.experiments.hessian_norms import measure_norms
+from linfcourse.experiments.hessian_norms import gpt_loss, measure_norms
 from linfcourse.experiments.judging import Claim, Verdict, compare, interval
 from linfcourse.experiments.methods import METHODS, make_optimizer
 from linfcourse.figures import label_lines, plot_band, style_of
-from linfcourse.models import GPT, GPTConfig, lean_loss
+from linfcourse.models import GPT, GPTConfig
 from linfcourse.records import Record
 from linfcourse.rotations import Hadamard, Identity, PermutedKronecker, Rotation
 from linfcourse.training import train, warmup_cosine
@@ -131,8 +131,6 @@ def make_rotation(config: Config, seed: int) -> Rotation:
 
 # Entries of the logits whose second derivative is in memory at a time: many times these 256 MB.
 LOGITS = 2**26
-# With more parameters, a Hessian is that of the lean loss: half the memory, twice the time.
-LEAN = 2**25
 
 
 def run_trial(config: Config, device: torch.device, seed: int, method: str, lr: float) -> dict:
@@ -150,9 +148,8 @@ def run_trial(config: Config, device: torch.device, seed: int, method: str, lr: 
 
     def evaluate(model: GPT) -> dict[str, float]:
         params = [p for group in parameter_groups(config, model) for p in group["params"]]
-        large = sum(p.numel() for p in params) > LEAN
         return measure_norms(
-            lambda batch: lean_loss(model, *batch) if large else model.loss(*batch),
+            lambda batch: gpt_loss(model, batch),
             unseen,
             params,
             {"plain": Identity(), "rotated": rotation},

@@ -14,7 +14,7 @@ from torch import Tensor
 from linfcourse.data import shakespeare
 from linfcourse.experiments import first_look
 from linfcourse.experiments.experiment import Experiment, at_best_lr
-from linfcourse.experiments.hessian_norms import measure_norms
+from linfcourse.experiments.hessian_norms import gpt_loss, measure_norms
 from linfcourse.experiments.judging import Claim, Verdict, compare, interval
 from linfcourse.experiments.methods import make_optimizer
 from linfcourse.models import GPT
@@ -185,7 +185,7 @@ def run_trial(config: Config, device: torch.device, seed: int, scope: str, lr: f
         batch = shakespeare().sampler(config.batch, config.context, seed + 1000, device=device)(0)
         turned = {name: as_one_rotation(name, model, seed) for name in config.scopes}
         result["norms"] = measure_norms(
-            lambda batch: model.loss(*batch), batch, model.parameters(), turned,
+            lambda batch: gpt_loss(model, batch), batch, model.parameters(), turned,
             probes=config.probes, seed=seed,
         )  # fmt: skip
     return result

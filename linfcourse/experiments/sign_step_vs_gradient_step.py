@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from linfcourse.experiments.experiment import Experiment, at_best_lr
-from linfcourse.experiments.judging import Claim, Verdict, all_of, compare
+from linfcourse.experiments.judging import Claim, Verdict, compare, tally
 from linfcourse.figures import label_lines, plot_band
 from linfcourse.models import Quadratic, hard_spectrum
 from linfcourse.norms import L2, LInf
@@ -276,13 +276,7 @@ def _judge_prediction(record: Record) -> Verdict:
                 winner = "sign" if advantage > 1 else "gradient"
                 verdict = _compare(record, winner, _last(record), **where)
                 verdicts[f"{hessian}, {large} large"] = verdict
-    verdict = all_of(verdicts)
-    counts = [v.status for v in verdicts.values()]
-    reason = (
-        f"{counts.count('holds')} of {len(counts)} geometries as predicted, "
-        f"{counts.count('fails')} the other way"
-    )
-    return Verdict(verdict.status, reason, verdict.figures)
+    return tally(verdicts, "geometries")
 
 
 _CHAPTER = "02_norms_duals_and_the_steepest_step"

@@ -8,6 +8,7 @@ import altair
 import torch
 from torch import Tensor
 
+from linfcourse.explorables.lines import circle
 from linfcourse.explore import Control, Explorable, explorable, grid, table
 from linfcourse.figures import INK, STYLES
 from linfcourse.norms import L1, L2, LInf, Norm
@@ -60,9 +61,8 @@ def gradient(angle: float) -> Tensor:
 
 def ball(q: float) -> list[dict]:
     """The outline of the unit ball."""
-    norm, turns = ruler(q), torch.arange(0, 361, 5, dtype=torch.float64).deg2rad()
-    rays = torch.stack([turns.cos(), turns.sin()], 1)
-    points = torch.stack([ray / norm(ray) for ray in rays])
+    norm = ruler(q)
+    points = torch.stack([ray / norm(ray) for ray in circle()])
     corners = list(range(len(points)))
     return [{"corner": corners, "ball_x": points[:, 0].tolist(), "ball_y": points[:, 1].tolist()}]
 

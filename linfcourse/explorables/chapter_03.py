@@ -8,7 +8,7 @@ import altair
 import torch
 from torch import Tensor
 
-from linfcourse.explorables.lines import apart
+from linfcourse.explorables.lines import apart, circle, end_names
 from linfcourse.explore import Control, Explorable, explorable, grid, table
 from linfcourse.figures import STYLES
 from linfcourse.hessian.linf_constant import exact_linf_constant
@@ -23,8 +23,7 @@ CONTROLS = (
 NAMES = {"norm_11": "(1,1)-norm", "sharp": "sharp ℓ∞", "d_spectral": "d‖H‖₂"}
 STYLE = {"norm_11": STYLES["adam"], "sharp": STYLES["sign"], "d_spectral": STYLES["sgd"]}
 DASHES = {"norm_11": [1, 0], "sharp": [6, 3], "d_spectral": [12, 3, 2, 3]}
-TURNS = torch.arange(0, 361, 5, dtype=torch.float64).deg2rad()
-AROUND = torch.stack([TURNS.cos(), TURNS.sin()], 1)  # the circle, (73, 2)
+AROUND = circle()
 OUTSIDE = 2.5  # a radius that no picture reaches
 
 
@@ -139,11 +138,7 @@ def charts() -> list[altair.TopLevelMixin]:
         .mark_line()
         .encode(altair.X("degrees:Q", **x), altair.Y("value:Q", **y), color, dash)
     )
-    labels = (
-        altair.Chart(table("names"))
-        .mark_text(align="left", dx=5)
-        .encode(altair.X("end:Q", **x), altair.Y("height:Q", **y), color, text="name:N")
-    )
+    labels = end_names("names", x, y, color)
     dots = (
         altair.Chart(table("here"))
         .mark_point(filled=True, size=90, opacity=1)

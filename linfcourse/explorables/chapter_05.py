@@ -8,7 +8,7 @@ import altair
 import torch
 
 from linfcourse import optim
-from linfcourse.explorables.lines import apart, line_styles
+from linfcourse.explorables.lines import apart, end_names, line_styles
 from linfcourse.explore import Control, Explorable, explorable, grid, table
 from linfcourse.figures import INK
 from linfcourse.models import narrow_valley
@@ -143,11 +143,7 @@ def charts() -> list[altair.TopLevelMixin]:
         chart = altair.Chart(table(method)).transform_calculate(method=f"'{method}'")
         return chart.mark_line().encode(altair.X(step, **x), altair.Y(loss, **y), **looks[method])
 
-    names = (
-        altair.Chart(table("ends"))
-        .mark_text(align="left", dx=5)
-        .encode(altair.X("end:Q", **x), altair.Y("height:Q", **y), styles["color"], text="name:N")
-    )
+    names = end_names("ends", x, y, styles["color"])
     losses = altair.layer(
         curve("sign", "sign_step:Q", "sign_loss:Q"), curve("adam", "step:Q", "adam_loss:Q"), names
     )

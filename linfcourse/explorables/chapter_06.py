@@ -9,7 +9,7 @@ import altair
 import torch
 
 from linfcourse.experiments import rotated_quadratic
-from linfcourse.explorables.lines import apart, colors, line_styles
+from linfcourse.explorables.lines import apart, colors, end_names, line_styles
 from linfcourse.explore import Control, Explorable, explorable, grid, table
 from linfcourse.figures import STYLES
 
@@ -123,15 +123,11 @@ def charts() -> list[altair.TopLevelMixin]:
             **styles,
         )
     )
-    names = (
-        altair.Chart(table("ends"))
-        .mark_text(align="left", dx=5)
-        .encode(
-            altair.X("end:Q", scale=steps, title="step"),
-            altair.Y("height:Q", scale=loss, title="loss"),
-            text="name:N",
-            color=styles["color"],
-        )
+    names = end_names(
+        "ends",
+        {"scale": steps, "title": "step"},
+        {"scale": loss, "title": "loss"},
+        styles["color"],
     )
     x = {
         "scale": altair.Scale(type="log", domain=[2, 600], nice=False),

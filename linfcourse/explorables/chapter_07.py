@@ -9,7 +9,7 @@ import altair
 
 from linfcourse.experiments import first_look
 from linfcourse.experiments.methods import METHODS
-from linfcourse.explorables.lines import apart, line_styles
+from linfcourse.explorables.lines import apart, end_names, line_styles
 from linfcourse.explore import Control, Explorable, explorable, grid, table
 from linfcourse.records import Record
 
@@ -110,16 +110,7 @@ def charts() -> list[altair.TopLevelMixin]:
         altair.Y("low:Q", title="training loss", **y), altair.Y2("high:Q"), styles["color"]
     )
     line = base.mark_line().encode(altair.Y("loss:Q", title="training loss", **y), **styles)
-    names = (
-        altair.Chart(table("ends"))
-        .mark_text(align="left", dx=5)
-        .encode(
-            altair.X("end:Q", **x),
-            altair.Y("height:Q", title="training loss", **y),
-            styles["color"],
-            text="name:N",
-        )
-    )
+    names = end_names("ends", x, {"title": "training loss", **y}, styles["color"])
     rate = {
         "title": "learning rate",
         "scale": altair.Scale(type="log", domain=[0.002, 1.2], nice=False),

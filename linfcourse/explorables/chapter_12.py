@@ -9,7 +9,7 @@ import altair
 import torch
 from torch import Tensor
 
-from linfcourse.explorables.lines import apart
+from linfcourse.explorables.lines import apart, circle, contours, end_names, level_lines
 from linfcourse.explore import Control, Explorable, explorable, grid, table
 from linfcourse.figures import INK, STYLES
 from linfcourse.frank_wolfe import frank_wolfe, frank_wolfe_gap, open_loop_step
@@ -32,8 +32,6 @@ CONTROLS = (
 )
 FLOOR, CEILING = 1e-5, 20.0  # of the axis of the gap
 GAP, LEFT = STYLES["rotated_adam"].color, STYLES["adam"].color
-TURNS = torch.linspace(0, 2 * math.pi, 73, dtype=torch.float64)
-AROUND = torch.stack([TURNS.cos(), TURNS.sin()], 1)
 
 
 def loss() -> BoxQuadratic:
@@ -91,7 +89,7 @@ def edge(ball: str) -> list[dict]:
     """The ball's outline, and its best point."""
     outline = {
         "ℓ∞, a square": torch.tensor([[1.0, 1], [-1, 1], [-1, -1], [1, -1], [1, 1]]),
-        "ℓ2, a disc": AROUND,
+        "ℓ2, a disc": circle(),
         "ℓ1, a diamond": torch.tensor([[1.0, 0], [0, 1], [-1, 0], [0, -1], [1, 0]]),
     }[ball]
     return [
@@ -149,20 +147,7 @@ def names(ball: str, size: str) -> list[dict]:
 
 def levels() -> list[dict]:
     """Level lines of the loss around its lowest point."""
-    problem = loss()
-    heights = (AROUND @ problem.hessian * AROUND).sum(1)
-    rows = []
-    for level in (0.1, 0.4, 1.0, 2.0, 3.5, 6.0):
-        points = problem.center + (2 * level / heights).sqrt()[:, None] * AROUND
-        rows.append(
-            {
-                "level": level,
-                "place": list(range(len(points))),
-                "level_x": points[:, 0].tolist(),
-                "level_y": points[:, 1].tolist(),
-            }
-        )
-    return rows
+    return level_lines(loss(), (0.1, 0.4, 1.0, 2.0, 3.5, 6.0))
 
 
 TABLES = {
@@ -178,11 +163,6 @@ def charts() -> list[altair.TopLevelMixin]:
     def at(x: str, y: str) -> tuple[altair.X, altair.Y]:
         return altair.X(f"{x}:Q", **across), altair.Y(f"{y}:Q", **up)
 
-    contours = (
-        altair.Chart(table("levels"))
-        .mark_line(color="#999999", strokeWidth=1, clip=True)
-        .encode(*at("level_x", "level_y"), detail="level:N", order="place:Q")
-    )
     outline = (
         altair.Chart(table("edge"))
         .mark_line(color=INK, fill="#888888", fillOpacity=0.12)
@@ -208,7 +188,7 @@ def charts() -> list[altair.TopLevelMixin]:
         *at("vertex_x", "vertex_y")
     )
     dot = now.mark_point(filled=True, size=100, color=GAP, opacity=1).encode(*at("now_x", "now_y"))
-    plane = altair.layer(contours, outline, target, faint, so_far, arrow, vertex, dot)
+    plane = altair.layer(contours(at), outline, target, faint, so_far, arrow, vertex, dot)
 
     x = {
         "title": "step",
@@ -232,16 +212,7 @@ def charts() -> list[altair.TopLevelMixin]:
         )
         for column, color in (("gap_now", GAP), ("left_now", LEFT))
     ]
-    labels = (
-        altair.Chart(table("names"))
-        .mark_text(align="left", dx=6)
-        .encode(
-            altair.X("end:Q", **x),
-            altair.Y("height:Q", **y),
-            altair.Color("ink:N", scale=None),
-            text="name:N",
-        )
-    )
+    labels = end_names("names", x, y, dx=6)
     return [
         plane.properties(width=310, height=273),
         altair.layer(*curves, *dots, labels).properties(width="container", height=240),

@@ -8,7 +8,7 @@ import altair
 import torch
 from torch import Tensor
 
-from linfcourse.explorables.lines import apart
+from linfcourse.explorables.lines import apart, contours, end_names, level_lines
 from linfcourse.explore import Control, Explorable, explorable, grid, table
 from linfcourse.figures import INK, STYLES
 from linfcourse.models import BoxQuadratic
@@ -100,22 +100,7 @@ def box(weight_decay: float) -> list[dict]:
 
 def levels() -> list[dict]:
     """Level lines of the loss."""
-    problem = loss(1.0)
-    turns = torch.arange(0, 361, 6, dtype=torch.float64).deg2rad()
-    circle = torch.stack([turns.cos(), turns.sin()], 1)
-    heights = ((circle @ problem.hessian) * circle).sum(1)
-    rows = []
-    for level in (0.1, 0.5, 1.5, 3.0, 6.0, 10.0):
-        points = problem.center + (2 * level / heights).sqrt()[:, None] * circle
-        rows.append(
-            {
-                "level": level,
-                "corner": list(range(len(points))),
-                "level_x": points[:, 0].tolist(),
-                "level_y": points[:, 1].tolist(),
-            }
-        )
-    return rows
+    return level_lines(loss(1.0), (0.1, 0.5, 1.5, 3.0, 6.0, 10.0))
 
 
 def names(weight_decay: float, betas: str, lr: float) -> list[dict]:
@@ -142,11 +127,6 @@ def charts() -> list[altair.TopLevelMixin]:
     def at(x: str, y: str) -> tuple[altair.X, altair.Y]:
         return altair.X(f"{x}:Q", **across), altair.Y(f"{y}:Q", **up)
 
-    contours = (
-        altair.Chart(table("levels"))
-        .mark_line(color="#999999", strokeWidth=1, clip=True)
-        .encode(*at("level_x", "level_y"), detail="level:N", order="corner:Q")
-    )
     place = altair.Chart(table("box"))
     square = place.mark_rect(
         stroke=INK, strokeWidth=1.5, fill="#888888", fillOpacity=0.12, clip=True
@@ -161,7 +141,7 @@ def charts() -> list[altair.TopLevelMixin]:
     other = altair.Chart(table("penalty"))
     dash = [12, 3, 2.4, 3]
     plane = altair.layer(
-        contours,
+        contours(at),
         square,
         other.mark_line(color=PENALTY, strokeDash=dash, clip=True).encode(
             *at("penalty_x", "penalty_y"), order="penalty_step:Q"
@@ -188,19 +168,9 @@ def charts() -> list[altair.TopLevelMixin]:
             altair.X("penalty_step:Q", **x), altair.Y("penalty_distance:Q", **y)
         ),
     ]
-    labels = (
-        altair.Chart(table("names"))
-        .mark_text(align="left", dx=5)
-        .encode(
-            altair.X("end:Q", **x),
-            altair.Y("height:Q", **y),
-            altair.Color("ink:N", scale=None),
-            text="name:N",
-        )
-    )
     return [
         plane.properties(width=310, height=258),
-        altair.layer(*curves, labels).properties(width="container", height=240),
+        altair.layer(*curves, end_names("names", x, y)).properties(width="container", height=240),
     ]
 
 

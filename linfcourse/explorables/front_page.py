@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from linfcourse import optim
-from linfcourse.explorables.lines import apart, line_styles
+from linfcourse.explorables.lines import apart, circle, line_styles
 from linfcourse.explore import Control, Explorable, explorable, grid, table
 from linfcourse.figures import INK
 
@@ -64,13 +64,11 @@ def paths(angle: int) -> list[dict]:
 
 def valley(angle: int) -> list[dict]:
     """Four level lines."""
-    turns = torch.arange(0, 361, 10, dtype=torch.float64).deg2rad()
-    circle = torch.stack([turns.cos(), turns.sin()], 1)
-    rows = []
+    around, rows = circle(10), []
     for level in LEVELS:
         radii = torch.tensor([math.sqrt(2 * level / c) for c in CURVATURE], dtype=torch.float64)
-        x, y = ((circle * radii) @ turn(math.radians(angle)).T).T.tolist()
-        rows.append({"level": level, "corner": list(range(len(turns))), "level_x": x, "level_y": y})
+        x, y = ((around * radii) @ turn(math.radians(angle)).T).T.tolist()
+        rows.append({"level": level, "corner": list(range(len(x))), "level_x": x, "level_y": y})
     return rows
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from linfcourse.optim._compiled import DESCEND, worth_compiling
 from linfcourse.optim._row_sweeps import CHUNK, Matrices, Sweep
 from linfcourse.partitions import Blocks
 
@@ -19,10 +20,18 @@ class BlockTensor:
         x, g, m: parameter, gradient and momentum, real, of one shape.
         step: the parameter's step count, a tensor of one element.
         blocks: how the tensor is cut.
+        compiled: leave the pass over the tensor to ``torch.compile``, where that is faster.
     """
 
     def __init__(
-        self, group: dict[str, Any], x: Tensor, g: Tensor, m: Tensor, step: Tensor, blocks: Blocks
+        self,
+        group: dict[str, Any],
+        x: Tensor,
+        g: Tensor,
+        m: Tensor,
+        step: Tensor,
+        blocks: Blocks,
+        compiled: bool = False,
     ) -> None:
         self.group, self.x, self.blocks = group, x, blocks
         self.matrices = Matrices(blocks.rows, x, g, m)
@@ -38,6 +47,7 @@ class BlockTensor:
             factor=1 - lr * weight_decay if decoupled else 1.0,
             penalty=0.0 if decoupled else weight_decay,
             sign=-1 if group["maximize"] else 1,
+            compiled=compiled and DESCEND.active and worth_compiling(x),
         )
 
     def root(self, v: Tensor, count: float | Tensor) -> Tensor:

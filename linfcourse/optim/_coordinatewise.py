@@ -1,8 +1,8 @@
 """Adam's step for tensors whose every coordinate is a block: torch's own kernels where they serve.
 
-torch's fused kernel does the whole step in one pass over memory. On the CPU it walks parameter,
-gradient and state by their place in memory and never looks at strides: with two layouts it goes
-silently wrong. So it gets only tensors of one dense layout.
+torch's fused kernel does the whole step in one pass over memory. It walks parameter, gradient and
+state by their place in memory and never looks at strides: with two layouts it goes silently wrong.
+So it gets only tensors of one dense layout.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from linfcourse.optim._chunks import chunks, same_dense_layout
 from linfcourse.optim._row_sweeps import working_dtype
 
 _FUSED_DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
+_FUSED_DEVICES = ("cpu", "cuda")
 
 
 @dataclass
@@ -42,8 +43,8 @@ def coordinatewise_step(tensors: list[Coordinatewise], group: dict[str, Any]) ->
         return
     fused, plain = [], []
     for t in tensors:
-        on_cpu = t.x.device.type == "cpu" and t.x.dtype in _FUSED_DTYPES
-        if on_cpu and same_dense_layout(t.x, t.m, t.v):
+        has_kernel = t.x.device.type in _FUSED_DEVICES and t.x.dtype in _FUSED_DTYPES
+        if has_kernel and same_dense_layout(t.x, t.m, t.v):
             if not same_dense_layout(t.x, t.g):
                 t.g = torch.empty_like(t.x).copy_(t.g)
             fused.append(t)
@@ -57,12 +58,7 @@ def coordinatewise_step(tensors: list[Coordinatewise], group: dict[str, Any]) ->
 def _torch_step(tensors: list[Coordinatewise], group: dict[str, Any], fused: bool | None) -> None:
     if not tensors:
         return
-    steps = [t.step for t in tensors]
-    if not group["bias_correction"]:
-        # Both corrections are 1 − βᵗ, which is 1 for t = ∞.
-        for step in steps:
-            step += 1
-        steps = [torch.full_like(step, math.inf) for step in steps]
+    steps = _step_counts(tensors, group["bias_correction"], on_device=bool(fused))
     beta1, beta2 = group["betas"]
     kernel = adamw if group["decoupled_weight_decay"] else adam
     kernel(
@@ -81,6 +77,29 @@ def _torch_step(tensors: list[Coordinatewise], group: dict[str, Any], fused: boo
         eps=float(group["eps"]),
         maximize=group["maximize"],
     )
+
+
+def _step_counts(tensors: list[Coordinatewise], corrected: bool, on_device: bool) -> list[Tensor]:
+    """The counts that the kernel reads and adds one to; the tensors' own are then up to date.
+
+    They are kept on the CPU, where reading them makes nobody wait, and the fused kernel wants them
+    on the tensors' device: there they are written as constants, which does not wait either. Without
+    bias correction they are infinite: both corrections, 1 − βᵗ, are then 1.
+    """
+    if corrected and (not on_device or tensors[0].x.device.type == "cpu"):
+        return [t.step for t in tensors]
+    counts = [t.step.item() if corrected else math.inf for t in tensors]
+    for t in tensors:
+        t.step += 1
+    places = [t.x.device if on_device else torch.device("cpu") for t in tensors]
+    if len({*zip(counts, places, strict=True)}) == 1:  # as ever: one kernel for all of them
+        return list(
+            torch.full((len(counts),), counts[0], dtype=torch.float32, device=places[0]).unbind()
+        )
+    return [
+        torch.full((), count, dtype=torch.float32, device=place)
+        for count, place in zip(counts, places, strict=True)
+    ]
 
 
 def _eps_inside_root_step(t: Coordinatewise, group: dict[str, Any]) -> None:

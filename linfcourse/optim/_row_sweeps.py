@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from linfcourse.optim._chunks import same_dense_layout
+from linfcourse.optim._compiled import DESCEND, numbers
 
 CHUNK = 524_288
 """Elements in a piece. Measured: smaller ones cost more in calls than they save in the cache."""
@@ -67,11 +68,17 @@ class Matrices:
         for target, copy in self._targets:
             target.copy_(copy.view(target.shape))
 
-    def pieces(self) -> Iterator[tuple[int, int, tuple[Tensor, Tensor, Tensor]]]:
-        """Yield (first row, row after the last, (x, g, m)): whole rows, or parts of a long row."""
+    def pieces(
+        self, uncut: bool = False
+    ) -> Iterator[tuple[int, int, tuple[Tensor, Tensor, Tensor]]]:
+        """Yield (first row, row after the last, (x, g, m)): whole rows, or parts of a long row.
+
+        Args:
+            uncut: all rows at once.
+        """
         tensors = (self.x, self.g, self.m)
         chunk = SCATTERED_CHUNK if self.columns == 1 else CHUNK
-        if self.x.device.type != "cpu" or self.x.numel() <= chunk:
+        if uncut or self.x.device.type != "cpu" or self.x.numel() <= chunk:
             yield 0, self.rows, tensors
         elif self.columns <= chunk:
             height = chunk // self.columns
@@ -109,6 +116,7 @@ class Sweep:
         factor: what decoupled weight decay leaves of x.
         penalty: coupled weight decay, whose gradient penalty · x joins g.
         sign: −1 to ascend.
+        compiled: whether the second pass is one compiled loop over all of the tensor.
     """
 
     beta1: float
@@ -116,6 +124,7 @@ class Sweep:
     factor: float = 1.0
     penalty: float = 0.0
     sign: int = 1
+    compiled: bool = False
 
     def squares(self, matrices: Matrices, dtype: torch.dtype) -> Iterator[tuple[int, int, Tensor]]:
         """First pass: yield (first row, row after the last, sum of squared gradients of each).
@@ -131,7 +140,7 @@ class Sweep:
 
         ``denominator(first row, row after the last)`` gives those rows' denominators as a column.
         """
-        for start, stop, (x, g, m) in matrices.pieces():
+        for start, stop, (x, g, m) in matrices.pieces(uncut=self.compiled):
             self._move(x, self._gradient(x, g), m, denominator(start, stop))
 
     def both(self, matrices: Matrices, denominator: Callable[[int, int, Tensor], Tensor]) -> None:
@@ -139,12 +148,16 @@ class Sweep:
 
         ``denominator`` is given the ℓ2 norms of the rows' gradients too, as a column.
         """
-        for start, stop, (x, g, m) in matrices.pieces():
+        for start, stop, (x, g, m) in matrices.pieces(uncut=self.compiled):
             g = self._gradient(x, g)
             self._move(x, g, m, denominator(start, stop, _row_norms(g)))
 
     def _move(self, x: Tensor, g: Tensor, m: Tensor, denominator: Tensor) -> None:
         """m ← β₁ m + (1 − β₁) g, then x ← factor · x − lr · m / denominator."""
+        if self.compiled:
+            rate = self.lr / denominator
+            DESCEND(x.detach(), g, m, rate, *numbers(1 - self.beta1, self.factor))
+            return
         value, momentum = x.to(g.dtype), m.to(g.dtype)
         momentum.lerp_(g, 1 - self.beta1)
         if self.factor != 1.0:

@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 
 from linfcourse.norms.base import as_real
 from linfcourse.optim._chunks import chunks
+from linfcourse.optim._compiled import LION_STEP, as_vectors, numbers, worth_compiling
 from linfcourse.optim._validation import (
     check_betas,
     check_flag,
@@ -63,6 +64,8 @@ class Lion(Optimizer):
         betas: (β₁, β₂), both in [0, 1).
         weight_decay: λ ≥ 0, decoupled; weights shrink by λη a step, so λ is as much above AdamW's.
         maximize: ascend.
+        compiled: make one loop of each tensor's step with ``torch.compile``; see
+            ``BlockwiseAdam``. Where the look-ahead is zero but for rounding, its sign may differ.
 
     Notes:
         Complex parameters are pairs of reals. A NaN in a gradient becomes NaN in the weights, as in
@@ -80,6 +83,8 @@ class Lion(Optimizer):
     tensor([0.5000, 0.3000, 0.0000])
     """
 
+    compiled = False  # for one that was pickled without
+
     def __init__(
         self,
         params: Iterable[Any],
@@ -88,7 +93,10 @@ class Lion(Optimizer):
         weight_decay: float = 0.0,
         *,
         maximize: bool = False,
+        compiled: bool = False,
     ) -> None:
+        check_flag("compiled", compiled)
+        self.compiled = compiled
         defaults = {"lr": lr, "betas": betas, "weight_decay": weight_decay, "maximize": maximize}
         _check_options(defaults)
         super().__init__(params, defaults)
@@ -110,6 +118,9 @@ class Lion(Optimizer):
         with same_shapes(self, "exp_avg"):
             super().load_state_dict(state_dict)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return super().__getstate__() | {"compiled": self.compiled}
+
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Take one step; returns the closure's loss, if there is a closure."""
@@ -127,9 +138,30 @@ class Lion(Optimizer):
                 "weight_decay": float(group["weight_decay"]),
                 "maximize": group["maximize"],
             }
-            for pieces in chunks(as_real(p), as_real(g), as_real(state["exp_avg"]), scratch=1):
+            tensors = as_real(p), as_real(g), as_real(state["exp_avg"])
+            if self.compiled and LION_STEP.active and worth_compiling(p):
+                _compiled_step(*tensors, **options)
+                continue
+            for pieces in chunks(*tensors, scratch=1):
                 lion_update(*pieces, **options)
         return loss
+
+
+def _compiled_step(
+    x: Tensor,
+    g: Tensor,
+    m: Tensor,
+    *,
+    lr: float,
+    betas: tuple[float, float],
+    weight_decay: float,
+    maximize: bool,
+) -> None:
+    LION_STEP(
+        *as_vectors(x, g, m),
+        *numbers(lr, betas[0], 1 - betas[0], betas[1], 1 - betas[1], 1 - lr * weight_decay),
+        *numbers(-1 if maximize else 1),
+    )
 
 
 def _check_options(options: dict[str, Any]) -> None:

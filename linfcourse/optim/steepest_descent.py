@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from linfcourse.norms import L2, LInf, Norm, Spectral
 from linfcourse.norms.base import as_real
 from linfcourse.optim._chunks import chunks
+from linfcourse.optim._compiled import SIGN_STEP, as_vectors, numbers, worth_compiling
 from linfcourse.optim._validation import (
     check_flag,
     check_number,
@@ -75,6 +76,9 @@ class SteepestDescent(Optimizer):
             A parameter without a gradient counts as one with a zero gradient and is left alone.
         nesterov: descend along μ m + (1 − μ) g, as Muon does.
         maximize: ascend.
+        compiled: make one loop of each tensor's step with ``torch.compile``, for ``LInf``; the
+            steps of other norms are as ever. See ``BlockwiseAdam``. Where an average gradient is
+            zero but for rounding, its sign may differ.
 
     Notes:
         Complex parameters are pairs of reals, so ``Spectral`` sees a complex tensor of shape (n, m)
@@ -97,6 +101,8 @@ class SteepestDescent(Optimizer):
     tensor([ 1.5000, -1.5000])
     """
 
+    compiled = False  # for one that was pickled without
+
     def __init__(
         self,
         params: Iterable[Any],
@@ -108,8 +114,11 @@ class SteepestDescent(Optimizer):
         *,
         nesterov: bool = False,
         maximize: bool = False,
+        compiled: bool = False,
     ) -> None:
         check_flag("joint", joint)
+        check_flag("compiled", compiled)
+        self.compiled = compiled
         _check_norm(norm, joint)
         # The norms stay out of param_groups: a state_dict must load with weights_only=True.
         self.norm, self.joint = norm, joint
@@ -170,6 +179,7 @@ class SteepestDescent(Optimizer):
 
     def __getstate__(self) -> dict[str, Any]:
         own = {"norm": self.norm, "joint": self.joint, "_norms": self._norms}
+        own["compiled"] = self.compiled
         return {**super().__getstate__(), **own}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -196,6 +206,9 @@ class SteepestDescent(Optimizer):
             return loss
         for group, p, g in found:
             norm, m = self._bound[None if self.joint else p], self._momentum_of(p, group)
+            if self.compiled and isinstance(norm, LInf) and _can_compile(p):
+                _compiled_sign_step(group, as_real(p), as_real(g), m)
+                continue
             tensors = [as_real(p), as_real(g)] + ([] if m is None else [m])
             for x, *g_and_m in chunks(*tensors) if norm.elementwise else [tensors]:
                 _move(group, x, norm.lmo(_direction(group, *g_and_m)))
@@ -234,6 +247,23 @@ def _move(group: dict[str, Any], x: Tensor, s: Tensor) -> None:
     move(x, s, float(group["lr"]), float(group["weight_decay"]))
 
 
+def _can_compile(p: Tensor) -> bool:
+    return SIGN_STEP.active and worth_compiling(p)
+
+
+def _compiled_sign_step(group: dict[str, Any], x: Tensor, g: Tensor, m: Tensor | None) -> None:
+    lr, momentum = float(group["lr"]), float(group["momentum"])
+    x, g, *average = as_vectors(x, g, *([] if m is None else [m]))
+    SIGN_STEP(
+        x,
+        g,
+        average[0] if average else None,
+        *numbers(lr, momentum, 1 - momentum, 1 - lr * float(group["weight_decay"])),
+        *numbers(-1 if group["maximize"] else 1),
+        group["nesterov"],
+    )
+
+
 class SignSGD(SteepestDescent):
     """Sign descent, x ← (1 − λη)x − η sign(g): steepest descent in ℓ∞ (arXiv 1802.04434).
 
@@ -255,10 +285,10 @@ class SignSGD(SteepestDescent):
         *,
         nesterov: bool = False,
         maximize: bool = False,
+        compiled: bool = False,
     ) -> None:
-        super().__init__(
-            params, lr, LInf(), momentum, weight_decay, nesterov=nesterov, maximize=maximize
-        )
+        options = {"nesterov": nesterov, "maximize": maximize, "compiled": compiled}
+        super().__init__(params, lr, LInf(), momentum, weight_decay, **options)
 
 
 class Signum(SignSGD):
@@ -281,8 +311,10 @@ class Signum(SignSGD):
         *,
         nesterov: bool = False,
         maximize: bool = False,
+        compiled: bool = False,
     ) -> None:
-        super().__init__(params, lr, momentum, weight_decay, nesterov=nesterov, maximize=maximize)
+        options = {"nesterov": nesterov, "maximize": maximize, "compiled": compiled}
+        super().__init__(params, lr, momentum, weight_decay, **options)
 
 
 class NormalizedSGD(SteepestDescent):

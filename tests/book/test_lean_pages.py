@@ -1,15 +1,13 @@
 """What is taken out of pages is not missed: pure functions on small inputs."""
 
-import importlib.util
 from pathlib import Path
 
 import pytest
 from fontTools.ttLib import TTFont
 
+from book._ext import lean_pages
+
 ROOT = Path(__file__).parents[2]
-SPEC = importlib.util.spec_from_file_location("lean_pages", ROOT / "book/_ext/lean_pages.py")
-lean_pages = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(lean_pages)
 
 
 def test_paths_keep_two_decimals_and_scales_all_of_them():

@@ -1,6 +1,5 @@
 """The pages around the chapters: theorems, glossary, paths and reading name what there is."""
 
-import importlib.util
 import json
 import re
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from book._ext import theorems
 from linfcourse import experiments
 
 ROOT = Path(__file__).parents[2]
@@ -15,14 +15,6 @@ BOOK = ROOT / "book"
 NOTEBOOKS = sorted((BOOK / "chapters").glob("*.ipynb"))
 
 
-def load(path):
-    spec = importlib.util.spec_from_file_location(Path(path).stem, ROOT / path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-theorems = load("book/_ext/theorems.py")
 every_chapter = pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 
 

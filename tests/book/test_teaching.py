@@ -1,6 +1,5 @@
 """The teacher's kit: the book without solutions, and slides from the chapters."""
 
-import importlib.util
 import json
 import re
 import shutil
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from book._ext import hidden_solutions
 from tests.book.test_pages import browser  # noqa: F401  (a fixture)
 from tools.make_slides import render, slides_of
 
@@ -15,18 +15,10 @@ ROOT = Path(__file__).parents[2]
 CHAPTERS = sorted((ROOT / "book" / "chapters").glob("*.ipynb"))
 
 
-def hidden_solutions():
-    file = ROOT / "book" / "_ext" / "hidden_solutions.py"
-    specification = importlib.util.spec_from_file_location("hidden_solutions", file)
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
-
-
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem[:2])
 def test_a_stripped_chapter_has_its_exercises_and_no_solution(chapter, tmp_path):
     file = Path(shutil.copy(chapter, tmp_path))
-    hidden_solutions().strip_file(file)
+    hidden_solutions.strip_file(file)
     before, after = chapter.read_text(), file.read_text()
     assert "{solution}" in before and "{solution}" not in after
     assert after.count("{exercise}") == before.count("{exercise}") > 0
@@ -42,7 +34,7 @@ def test_a_stripped_chapter_has_its_exercises_and_no_solution(chapter, tmp_path)
 
 
 def test_text_around_a_solution_stays():
-    strip = hidden_solutions().without_solutions
+    strip = hidden_solutions.without_solutions
     text = "a\n::::{solution} ex-1\n:class: dropdown\n:::{note}\nb\n:::\n::::\nc"
     assert strip(text) == "a\nc"
     assert strip("a\n:::{note}\nb\n:::") == "a\n:::{note}\nb\n:::"

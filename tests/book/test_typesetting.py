@@ -1,23 +1,15 @@
 """What `book/_ext/typesetting.py` does to a page, and that the title picture is the drawn one."""
 
-import importlib.util
 from pathlib import Path
 
 import pytest
 from docutils import nodes
 from docutils.utils import new_document
 
+from book._ext import typesetting
+from tools import title_picture
+
 ROOT = Path(__file__).parents[2]
-
-
-def load(path):
-    spec = importlib.util.spec_from_file_location(Path(path).stem, ROOT / path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-typesetting = load("book/_ext/typesetting.py")
 
 
 def paragraph(*parts):
@@ -71,4 +63,4 @@ def test_only_printed_sentences_are_wrapped(text, is_prose):
 
 def test_the_title_picture_is_the_one_that_the_library_draws():
     stored = (ROOT / "book/_static/two_valleys.svg").read_text(encoding="utf-8")
-    assert load("tools/title_picture.py").picture() == stored
+    assert title_picture.picture() == stored

@@ -116,6 +116,14 @@ def test_one_process_tokenises_while_the_others_wait_beyond_the_timeout(tmp_path
     ]  # fmt: skip
 
 
+def test_a_process_that_is_killed_while_it_tokenises_ends_those_that_wait(tmp_path):
+    (tmp_path / "good.txt").write_text("some text " * 9)
+    done = start("tokenising.py", tmp_path, "killed", check=False)
+    assert done.returncode != 0 and (tmp_path / "begun").exists()
+    assert (tmp_path / "killed-1").read_text().startswith("RuntimeError")
+    assert not list((tmp_path / "shared").glob("[!.]*"))
+
+
 def test_a_killed_process_ends_the_run_with_a_sentence_and_it_resumes_to_the_same_record(tmp_path):
     def run(name, kill_at, check=True):
         folder = tmp_path / name

@@ -1,8 +1,10 @@
 """Run by torchrun: two processes open a text that nobody has tokenised, or that cannot be.
 
-torchrun --nproc_per_node=2 tokenising.py FOLDER
+torchrun --nproc_per_node=2 tokenising.py FOLDER [killed]
 """
 
+import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -20,6 +22,20 @@ def attempt(notes: Path, name: str, **options) -> None:
     except (RuntimeError, ValueError) as error:
         found = f"{type(error).__name__}: {error}"
     (notes / f"{name}-{rank}").write_text(found)
+
+
+def killed(folder: Path) -> None:
+    """The writer is killed while it tokenises."""
+
+    def read(path: Path) -> str:
+        (folder / "begun").touch()
+        time.sleep(1)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.modules["linfcourse.data.openwebtext"]._text = read
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # time to write down what was raised
+    with distributed.data_parallel():
+        attempt(folder, "killed", folder=folder / "shared", files=[folder / "good.txt"])
 
 
 def main(folder: Path) -> None:
@@ -48,4 +64,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    (killed if "killed" in sys.argv else main)(Path(sys.argv[1]))

@@ -2,7 +2,7 @@
 
 import functools
 import math
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ import torch
 from scipy.optimize import lsq_linear
 
 from linfcourse.experiments import adamw_constrained as experiment
-from linfcourse.records import Record, Trial, decode, encode
+from linfcourse.records import Record, Trial
 
 CONFIG = experiment.PRESETS["cpu"]
 # Small enough for a test; 5 seeds, since two or three make wide intervals.
@@ -189,9 +189,8 @@ def test_a_run_that_stops_short_of_the_minimiser_would_be_seen():
     assert status(false, "minimiser") == "fails" == status(false, "decay_saves")
 
 
-def test_the_record_is_of_the_preset_and_has_ten_seeds():
+def test_the_record_has_ten_seeds():
     record = experiment.recorded("cpu")
-    assert record.config == decode(encode(asdict(CONFIG)))
     assert record.values("seed") == list(range(10))
 
 

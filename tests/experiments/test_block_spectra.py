@@ -1,14 +1,13 @@
 """Like and unlike blocks: the same eigenvalues in all, and every claim can fail."""
 
 import math
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import pytest
 import torch
 
 from linfcourse.experiments import block_spectra as experiment
 from linfcourse.experiments import make_optimizer, on_edge_of_grid
-from linfcourse.records import decode, encode
 
 CPU = torch.device("cpu")
 CONFIG = experiment.PRESETS["cpu"]
@@ -74,9 +73,8 @@ def test_a_run_that_diverges_counts_as_infinite_loss():
     assert result["final_loss"] == math.inf
 
 
-def test_the_record_is_of_the_preset_and_chose_learning_rates_inside_the_grid():
+def test_the_record_chose_learning_rates_inside_the_grid():
     record = experiment.recorded("cpu")
-    assert record.config == decode(encode(asdict(CONFIG)))
     for deal in record.values("deal"):
         for method in record.values("method"):
             assert not on_edge_of_grid(record, deal=deal, method=method), (deal, method)

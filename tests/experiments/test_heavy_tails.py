@@ -1,14 +1,13 @@
 """Rare classes: the language is what it says, and every claim can fail."""
 
 import math
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import pytest
 import torch
 
 from linfcourse.experiments import heavy_tails as experiment
 from linfcourse.experiments import make_optimizer, on_edge_of_grid
-from linfcourse.records import decode, encode
 
 CPU = torch.device("cpu")
 # Few classes and steps, and only learning rates near the best ones.
@@ -99,9 +98,8 @@ def test_a_run_that_diverges_counts_as_infinite_loss():
     assert result["final_loss"] == math.inf
 
 
-def test_the_record_is_of_the_preset_and_chose_learning_rates_inside_the_grid():
+def test_the_record_chose_learning_rates_inside_the_grid():
     record = experiment.recorded("cpu")
-    assert record.config == decode(encode(asdict(experiment.PRESETS["cpu"])))
     for frequencies in record.values("frequencies"):
         for method in record.values("method"):
             where = {"frequencies": frequencies, "method": method}

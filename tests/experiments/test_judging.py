@@ -6,7 +6,7 @@ import numpy
 import pytest
 from scipy import stats
 
-from linfcourse.experiments.judging import all_of, compare, interval, threshold
+from linfcourse.experiments.judging import all_of, compare, interval, tally, threshold
 
 NAMES = ("a", "b")
 
@@ -63,3 +63,11 @@ def test_a_claim_of_several_parts():
     assert all_of({"p": holds, "q": open_, "r": fails}).status == "fails"
     with pytest.raises(ValueError, match="at least one"):
         all_of({})
+
+
+def test_a_tally_is_the_verdict_on_all_with_their_numbers():
+    parts = {k: threshold(k, 0.0, 2.0, "x") for k in (1.0, 1.5, 3.0)}
+    for where, begins in (("", "2 of 3"), ("at β = 0", "at β = 0: 2 of 3")):
+        counted = tally(parts, "pairs", where)
+        assert counted.reason == f"{begins} pairs as predicted, 1 the other way"
+        assert (counted.status, counted.figures) == ("fails", all_of(parts).figures)

@@ -1,7 +1,7 @@
 """Chapter 10's experiment: its theory, its runs, and that its claims can fail."""
 
 import math
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy
 import pytest
@@ -12,7 +12,7 @@ from linfcourse.experiments import linear_path as experiment
 from linfcourse.experiments import linear_path_results as results
 from linfcourse.experiments import linear_path_theory as theory
 from linfcourse.models import TwoLayerLinear, two_layer_linear_problem
-from linfcourse.records import Record, Trial, decode, encode
+from linfcourse.records import Record, Trial
 
 CONFIG = experiment.PRESETS["cpu"]
 CPU = torch.device("cpu")
@@ -165,9 +165,8 @@ def test_a_claim_flips_with_its_figures(name, change):
     assert status(falsified(change), name) == "fails"
 
 
-def test_the_record_is_of_the_preset_and_its_figures_can_be_drawn():
+def test_the_record_can_be_drawn():
     record = experiment.recorded("cpu")
-    assert record.config == decode(encode(asdict(CONFIG)))
     results.draw_ratios(record)
     results.draw_prediction(record)
     results.draw_sweep(record)

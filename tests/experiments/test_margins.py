@@ -1,7 +1,7 @@
 """Margins: the largest ones against scipy, the theorem, and that every claim can fail."""
 
 import math
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy
 import pytest
@@ -12,7 +12,7 @@ from linfcourse.experiments import margins as experiment
 from linfcourse.experiments import margins_problem as problem
 from linfcourse.experiments import on_edge_of_grid
 from linfcourse.norms import L1, L2, LInf, Spectral
-from linfcourse.records import Record, Trial, decode, encode
+from linfcourse.records import Record, Trial
 
 CPU = torch.device("cpu")
 CONFIG = experiment.PRESETS["cpu"]
@@ -202,9 +202,8 @@ def test_a_smoothing_that_is_ignored_neither_interpolates_nor_turns(monkeypatch)
     assert found["smoothing_interpolates"] == "fails"
 
 
-def test_the_record_is_of_the_preset_and_chose_learning_rates_inside_the_grid():
+def test_the_record_chose_learning_rates_inside_the_grid():
     record = experiment.recorded("cpu")
-    assert record.config == decode(encode(asdict(CONFIG)))
     for method in record.config["methods"]:
         norm = "linf" if method == "adam" else method
         assert not on_edge_of_grid(record, norm, method=method), method

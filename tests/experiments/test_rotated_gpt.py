@@ -7,9 +7,12 @@ from dataclasses import asdict, replace
 import pytest
 import torch
 
+from benchmarks.live_bytes import LiveBytes
 from linfcourse import optim
-from linfcourse.experiments import on_edge_of_grid, rotated_gpt
+from linfcourse.experiments import hessian_norms, on_edge_of_grid, rotated_gpt
 from linfcourse.experiments.configs import differing_fields
+from linfcourse.hessian import HessianOperator
+from linfcourse.models import GPT, GPTConfig
 from linfcourse.records import Record, Trial
 
 CPU = torch.device("cpu")
@@ -64,13 +67,32 @@ def test_a_large_model_is_measured_by_the_lean_loss(monkeypatch):
     setting = {"seed": 1, "method": "adam", "lr": 0.01}
     plain = rotated_gpt.run_trial(TINY, CPU, **setting)["norms"]
     used = []
-    lean = rotated_gpt.lean_loss
-    monkeypatch.setattr(rotated_gpt, "lean_loss", lambda *a: used.append(a) or lean(*a))
+    lean = hessian_norms.lean_loss
+    monkeypatch.setattr(hessian_norms, "lean_loss", lambda *a: used.append(a) or lean(*a))
     assert rotated_gpt.run_trial(TINY, CPU, **setting)["norms"] == plain and not used
-    monkeypatch.setattr(rotated_gpt, "LEAN", 0)
+    monkeypatch.setattr(hessian_norms, "GRAPH", 0)
     for a, b in zip(rotated_gpt.run_trial(TINY, CPU, **setting)["norms"], plain, strict=True):
         assert a == pytest.approx(b, rel=1e-3)
     assert used
+
+
+@pytest.mark.parametrize(
+    "n_layer, n_head, T, V", [(3, 8, 64, 16), (3, 1, 64, 16), (1, 1, 16, 2000)]
+)
+def test_the_size_of_a_gradients_graph_is_foreseen(n_layer, n_head, T, V, monkeypatch):
+    """To a factor of two: what is alive, less the gradient itself."""
+    torch.manual_seed(0)
+    model = GPT(GPTConfig(V, T, n_layer, n_head, width=16))
+    batch = (torch.randint(V, (4, T)),) * 2
+    with LiveBytes() as live:
+        op = HessianOperator(model.loss(*batch), model.parameters())
+        held = live.now() / 4 - op.dim
+    for scale, expected in ((0.5, True), (2.0, False)):
+        monkeypatch.setattr(hessian_norms, "GRAPH", scale * held)
+        used = []
+        monkeypatch.setattr(hessian_norms, "lean_loss", lambda *a: used.append(a))  # noqa: B023
+        hessian_norms.gpt_loss(model, batch)
+        assert bool(used) == expected, (held, scale)
 
 
 def test_the_paper_preset_is_the_setting_of_the_papers_code():

@@ -1,13 +1,12 @@
 """The test of random rotations: what must hold in it, and that it can fail."""
 
 import math
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import pytest
 import torch
 
 from linfcourse.experiments import rotation_quality
-from linfcourse.records import decode, encode
 
 SMALL = replace(rotation_quality.PRESETS["cpu"], d=500, seeds=(0, 1, 2))
 
@@ -54,8 +53,7 @@ def test_too_few_rounds_are_found_out(monkeypatch):
     assert set(verdicts(rotation_quality.run(SMALL)).values()) == {"fails"}
 
 
-def test_the_record_is_of_the_preset_and_says_what_the_chapter_says():
+def test_the_record_says_what_the_chapter_says():
     record = rotation_quality.recorded("cpu")
-    assert record.config == decode(encode(asdict(rotation_quality.PRESETS["cpu"])))
     assert set(verdicts(record).values()) == {"holds"}
     rotation_quality.draw_quality(record)

@@ -1,7 +1,7 @@
 """Chapter 2's experiment: what theory fixes beforehand, and that its claims can fail."""
 
 import math
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,7 +9,6 @@ import torch
 from linfcourse.experiments import on_edge_of_grid
 from linfcourse.experiments import sign_step_vs_gradient_step as experiment
 from linfcourse.norms import L2, LInf
-from linfcourse.records import decode, encode
 
 CPU = torch.device("cpu")
 # As large as needed for a clear verdict, with the rates that matter.
@@ -119,9 +118,8 @@ def test_a_run_that_diverges_counts_as_infinite_loss():
     )
 
 
-def test_the_record_is_of_the_preset_and_the_rates_are_inside_the_grid():
+def test_the_record_has_rates_inside_the_grid():
     record = experiment.recorded("cpu")
-    assert record.config == decode(encode(asdict(experiment.PRESETS["cpu"])))
     assert len(record.values("seed")) >= 5
     for method in record.values("method"):
         for hessian in record.values("hessian"):

@@ -8,7 +8,7 @@ import torch
 
 from linfcourse.experiments import on_edge_of_grid, rotated_quadratic
 from linfcourse.experiments import turned_baseline as experiment
-from linfcourse.records import Record, Trial, decode, encode
+from linfcourse.records import Record, Trial
 
 CONFIG = experiment.PRESETS["cpu"]
 SHORT = replace(CONFIG, d=60, heavy=3, steps=60, lrs=(0.1,), seeds=(0, 1, 2))
@@ -88,9 +88,8 @@ def test_an_adasgd_that_climbs_loses_the_lead(suffix, beta1, monkeypatch):
     assert status(record, f"adam_behind{suffix}") == "fails"
 
 
-def test_the_record_is_of_the_preset_and_chose_learning_rates_inside_the_grid():
+def test_the_record_chose_learning_rates_inside_the_grid():
     record = experiment.recorded("cpu")
-    assert record.config == decode(encode(asdict(CONFIG)))
     for method, t in (("adasgd", 0.0), ("adasgd", CONFIG.angle), ("adam", CONFIG.angle)):
         for beta1 in CONFIG.beta1s:
             assert not on_edge_of_grid(record, method=method, t=t, beta1=beta1), (method, t, beta1)

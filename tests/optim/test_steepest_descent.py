@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from linfcourse.norms import LInf, Norm, Spectral
+from linfcourse.optim.lion import Lion
 from linfcourse.optim.steepest_descent import NormalizedSGD, SignSGD, Signum, SteepestDescent
 from tests.optim.descents import every_norm, gradients, parameters, run
 
@@ -88,7 +89,7 @@ def test_newton_schulz_descent_is_muon_within_muons_own_rounding(shape, nesterov
     assert (p - q).norm() < 0.02 * (q - start).norm()
 
 
-@pytest.mark.parametrize("make", [SignSGD, Signum], ids=lambda c: c.__name__)
+@pytest.mark.parametrize("make", [SignSGD, Signum, Lion], ids=lambda c: c.__name__)
 def test_sign_descent_commutes_with_signed_permutations(make):
     generator = torch.Generator().manual_seed(0)
     order = torch.randperm(50, generator=generator)
