@@ -50,4 +50,6 @@ def training_products(precision: str, device: torch.device) -> AbstractContextMa
 
 def loss_autocast(precision: str, device: torch.device) -> AbstractContextManager[None]:
     """The autocast under which the loss is computed; its gradient is not."""
+    if precision not in _AUTOCAST and not torch.amp.is_autocast_available(device.type):
+        return nullcontext()
     return torch.autocast(device.type, _AUTOCAST.get(precision), enabled=precision in _AUTOCAST)

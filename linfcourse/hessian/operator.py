@@ -145,7 +145,8 @@ class HessianOperator(SymmetricOperator):
     @contextmanager
     def _conditions(self) -> Iterator[None]:
         """Gradients on, full precision, and errors of the second derivative explained."""
-        if torch.is_autocast_enabled(self.device.type):
+        kind = self.device.type
+        if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
             raise ValueError(
                 "autocast is on, and half precision ruins Hessian-vector products: leave the "
                 "autocast block, or wrap this call in torch.autocast(device_type, enabled=False)"

@@ -68,23 +68,30 @@ class PermutedKronecker(Rotation):
 
     def _build(
         self, d: int, dtype: torch.dtype, device: torch.device
-    ) -> list[tuple[Tensor, list[Tensor]]]:
+    ) -> list[tuple[Tensor, list[Tensor | None]]]:
         index = torch.int32 if d < 2**31 else torch.int64
         rounds = []
         for t in range(self.rounds):
             order = np.random.Generator(stream(self.seed, d, t)).permutation(d)
             factors = [
-                haar_matrix(size, stream(self.seed, d, t, axis)).to(device, dtype)
+                haar_matrix(size, stream(self.seed, d, t, axis))
                 for axis, size in enumerate(kronecker_sizes(d))
             ]
-            rounds.append((torch.from_numpy(order).to(device, index), factors))
+            # Looked at here, on the CPU: later it would make the host wait for the device.
+            moved = [
+                None if f.shape == (1, 1) and f[0, 0] == 1 else f.to(device, dtype) for f in factors
+            ]
+            rounds.append((torch.from_numpy(order).to(device, index), moved))
         return rounds
 
 
 def _multiply(
-    x: Tensor, y: Tensor, factors: list[Tensor], sizes: tuple[int, int, int], inverse: bool
+    x: Tensor, y: Tensor, factors: list[Tensor | None], sizes: tuple[int, int, int], inverse: bool
 ) -> tuple[Tensor, Tensor]:
-    """A ⊗ B ⊗ C times the first a·b·c coordinates of each row; returns the result and a spare."""
+    """A ⊗ B ⊗ C times the first a·b·c coordinates of each row; returns the result and a spare.
+
+    A factor that is None is the number 1.
+    """
     k, d = x.shape
     n = sizes[0] * sizes[1] * sizes[2]
     rest = x[:, n:].clone()
@@ -94,7 +101,7 @@ def _multiply(
     source, target = (v.view(-1)[: k * n] for v in (x, y))
     for size, factor in zip(sizes, factors, strict=True):
         after //= size
-        if size > 1 or factor[0, 0] != 1:
+        if factor is not None:
             shape = (before, size, after)
             multiply_axis(factor.T if inverse else factor, source.view(shape), target.view(shape))
             source, target = target, source
