@@ -11,6 +11,7 @@ from numpy.random import PCG64
 from torch import Tensor
 
 from linfcourse.rotations.base import Rotation
+from linfcourse.rotations.native import native_transform, transform_columns, transform_rows
 from linfcourse.rotations.randomness import (
     checked_seed,
     child_seed,
@@ -21,7 +22,7 @@ from linfcourse.rotations.randomness import (
 )
 from linfcourse.rotations.transform import hadamard_transform
 
-_SMALL = 1 << 16  # up to here a vector is transformed whole: 256 kB of float32 stay in cache
+LARGEST_WHOLE = 1 << 16  # up to here a vector is transformed whole: 256 kB of float32 stay in cache
 _SIGNS = 1 << 18  # random signs of one layer; a longer vector reads overlapping stretches of them
 _CPU_CHUNK, _GPU_CHUNK = 1 << 18, 1 << 25  # elements worked on at a time
 
@@ -39,6 +40,9 @@ class Hadamard(Rotation):
     columns (a full transform, then one over each 16 rows), then in blocks of consecutive
     coordinates, four or more rows long. It takes two passes over memory, the least that lets every
     coordinate meet every other. There `rounds` counts sign layers, rounded up to a multiple of 3.
+    On a CPU the package fht-cpu (the extra `fast`) does these transforms where it is installed,
+    and torch otherwise, in about twice the time; the map is the same to rounding. Up to 65,536
+    coordinates torch does them always, so that no bit depends on what is installed.
 
     Args:
         seed: non-negative integer; all that distinguishes one rotation from another.
@@ -74,7 +78,7 @@ class Hadamard(Rotation):
 
     def _rotate(self, rows: Tensor, inverse: bool) -> Tensor:
         d = rows.shape[1]
-        kind = _Riffled if d <= _SMALL else _Swept
+        kind = _Riffled if d <= LARGEST_WHOLE else _Swept
         plan = self._cached(
             (d, rows.dtype, rows.device),
             lambda: kind(d, self.seed, self.rounds, rows.dtype, rows.device),
@@ -160,6 +164,7 @@ class _Swept:
         device: torch.device,
         pool: int = _SIGNS,
     ) -> None:
+        self.native = native_transform() if device.type == "cpu" else None
         bits = (d - 1).bit_length()
         self.block = 1 << (bits // 2 + 2)
         self.height = 1 << (bits - bits // 2 - 1)
@@ -184,7 +189,9 @@ class _Swept:
     def rotate(self, rows: Tensor, inverse: bool) -> Tensor:
         chunk = _chunk(rows.device)
         together = min(max(1, chunk // self.block), rows.shape[1] // self.block)
-        columns = min(max(32, chunk // self.height), self.width)
+        columns = max(32, chunk // self.height)
+        if self.native is None:
+            columns = min(columns, self.width)
         work = rows.new_empty(2, max(together * self.block, columns * self.height))
         for x in rows:
             for sweep in reversed(self.sweeps) if inverse else self.sweeps:
@@ -207,6 +214,9 @@ class _Swept:
     ) -> None:
         array = x[: self.height * self.width].view(self.height, self.width)
         for tile, s, t in zip(*(v.split(columns, 1) for v in (array, long, short)), strict=True):
+            if self.native is not None:
+                self._native_columns(tile, order, s, t, work, inverse)
+                continue
             a, b = (w[: tile.numel()].view(tile.shape) for w in work)
             full, runs = (1, *tile.shape), (self.height // 16, 16, tile.shape[1])
             if inverse:
@@ -220,6 +230,29 @@ class _Swept:
                 a, b = _transform(a.mul_(t), b, runs)
                 tile.copy_(a)
 
+    def _native_columns(
+        self, tile: Tensor, order: _Order, s: Tensor, t: Tensor, work: Tensor, inverse: bool
+    ) -> None:
+        count = tile.shape[1]
+        padded = 1 << (count - 1).bit_length()
+        a, b = (w[: self.height * padded].view(self.height, padded) for w in work)
+        a[:, count:] = 0
+        scale = 1 / padded**2  # each of the two transforms down the columns brings a factor
+        if inverse:
+            torch.mul(tile, scale, out=a[:, :count])
+            transform_columns(self.native, a, 16)
+            a[:, :count].mul_(t)
+            transform_columns(self.native, a, self.height)
+            torch.index_select(a, 0, order.back, out=b)
+            torch.mul(b[:, :count], s, out=tile)
+        else:
+            torch.mul(tile, s, out=a[:, :count])
+            torch.index_select(a, 0, order.there, out=b)
+            transform_columns(self.native, b, self.height)
+            b[:, :count].mul_(t)
+            transform_columns(self.native, b, 16)
+            torch.mul(b[:, :count], scale, out=tile)
+
     def _blocks(self, x: Tensor, signs: Tensor, together: int, work: Tensor, inverse: bool) -> None:
         whole = len(x) // self.block
         blocks = x[: whole * self.block].view(whole, self.block)
@@ -227,6 +260,13 @@ class _Swept:
         if len(x) % self.block:
             parts.append((x[-self.block :].view(1, -1), signs[whole:]))
         for part, part_signs in reversed(parts) if inverse else parts:
+            if self.native is not None:
+                if not inverse:
+                    part.mul_(part_signs)
+                transform_rows(self.native, part)
+                if inverse:
+                    part.mul_(part_signs)
+                continue
             (_unmix if inverse else _mix)(part, part_signs, work)
 
 
