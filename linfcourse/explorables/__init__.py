@@ -19,5 +19,7 @@ CHAPTERS = (
     "chapter_12",
     "chapter_13",
     "chapter_14",
+    "chapter_15",
     "chapter_16",
+    "chapter_17",
 )
