@@ -7,6 +7,7 @@ setting of the controls), the charts, and `figure()`, which the chapter's cell s
 
 CHAPTERS = (
     "front_page",
+    "chapter_01",
     "chapter_02",
     "chapter_03",
     "chapter_04",
@@ -16,8 +17,11 @@ CHAPTERS = (
     "chapter_08",
     "chapter_09",
     "chapter_10",
+    "chapter_11",
     "chapter_12",
     "chapter_13",
     "chapter_14",
+    "chapter_15",
     "chapter_16",
+    "chapter_17",
 )
