@@ -170,12 +170,11 @@ def charts() -> list[altair.TopLevelMixin]:
 
 
 CAPTION = """
-Left, the final loss of every method at every learning rate; the stripe holds the rates that each
-may try, a dot the best that it finds there. Right, its training curve at that rate. With one rate
-for all you can choose the winner: move it, and note who is first. Let each try the neighbouring
-rates too, and you still can. Given all five, each has its best rate inside the grid, and there is
-nothing left to choose. Means over five seeds; losses beyond the axis lie on its edge; from the
-record.
+First the final loss of every method at every learning rate; the stripe holds the rates that each
+may try, a dot the best that it finds there. Then its training curve at that rate. With one rate for
+all you can choose the winner: move it, and note who is first. Let each try the neighbouring rates
+too, and you still can. Given all five, each has its best rate inside the grid, and there is nothing
+left to choose. Means over five seeds; losses beyond the axis lie on its edge; from the record.
 """
 ALT = """
 Two pictures. Final loss against learning rate, four curves with their lowest points at different

@@ -184,7 +184,7 @@ def charts() -> list[altair.TopLevelMixin]:
 
 
 CAPTION = """
-The table with 127 tokens. Left, what each class has left of its loss; right, what is left of all of
+The table with 127 tokens. First what each class has left of its loss; then what is left of all of
 it, against gradient descent's learning rate, with sign descent as the level line, at its best rate
 on a grid of its own. Raise gradient descent's rate: what it learns is a window of ranks, which
 moves to the rare ones and leaves the common ones behind, thrown off their minimum. Is there a rate
