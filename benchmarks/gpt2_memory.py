@@ -109,7 +109,7 @@ PARTS: dict[str, Callable[[GPT, Batch, int], dict]] = {
     "Hessian-vector product, plain loss": product(GPT.loss),
     "Hessian-vector product, lean loss": product(lean_loss),
     "(1,1)-norm": norm,
-    "All norms, beside rotated AdamW": norm_along_a_run,
+    "Rotated (1,1)-norm, beside rotated AdamW": norm_along_a_run,
 }
 
 
