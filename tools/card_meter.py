@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from unittest import mock
 
@@ -36,7 +36,7 @@ class Card:
 
     launch: float
     bandwidth: float
-    rates: dict[torch.dtype, float]
+    rates: dict[torch.dtype, float] = field(hash=False)
     half: float
     wait: float
     start: float
@@ -49,6 +49,10 @@ CASTS = 1.3  # launches under autocast for one without: weights and activations 
 _FALSE = ("any", "ne", "gt", "lt", "isnan", "isinf", "logical_not")
 _FREE = ("empty", "detach", "lift_fresh", "alias", "_unsafe_view", "set_")
 _FACTORISATIONS = ("_linalg_eigh", "_linalg_svd", "linalg_qr", "_linalg_solve_ex", "linalg_inv_ex")
+
+
+# (card, half) → operation with the shapes of its arguments → what it cost and gave.
+_seen: dict[Any, dict[Any, Any]] = {}
 
 
 class Meter(TorchDispatchMode):
@@ -66,7 +70,7 @@ class Meter(TorchDispatchMode):
         self.launches = self.waits = 0
         self.mixed: list[str] = []  # operations on tensors of the card and of the host
         self.seconds = self.cpu_seconds = self.flops = 0.0
-        self._seen: dict[Any, Any] = {}
+        self._seen = _seen.setdefault((card, half), {})
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
@@ -98,7 +102,7 @@ class Meter(TorchDispatchMode):
         for x in made:
             if x.dtype is torch.bool:
                 x.truth = name not in _FALSE
-        if isinstance(out, Tensor) and out.is_meta and out.dtype is not torch.bool:
+        if isinstance(out, Tensor) and out.is_meta:
             cost = self.seconds - before[0], self.flops - before[1]
             own = next((k for k, x in enumerate(args) if x is out), None)
             form = None if own is not None else (out.shape, out.stride(), out.dtype)
@@ -116,7 +120,10 @@ class Meter(TorchDispatchMode):
         self.flops += flops
         if own is not None:
             return args[own]
-        return torch.empty_strided(*form[:2], dtype=form[2], device="meta")
+        out = torch.empty_strided(*form[:2], dtype=form[2], device="meta")
+        if out.dtype is torch.bool:
+            out.truth = func._overloadpacket.__name__ not in _FALSE
+        return out
 
     def _count(self, func, name, given, made, args, kwargs, out) -> None:
         moved = sum(x.numel() * x.element_size() for x in (*given, *made))

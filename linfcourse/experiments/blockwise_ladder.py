@@ -88,8 +88,8 @@ PRESETS = {
     "cpu": Config(),
     "gpu": Config(
         lrs=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05), seeds=(0, 1, 2),
-        n_layer=4, n_head=4, width=128, context=128, batch=64, steps=1000, warmup=100, last=100,
-        measured_after=500, measuring_lr=0.005, probes=512,
+        n_layer=2, n_head=4, width=64, context=64, batch=32, steps=500, warmup=50, last=50,
+        measured_after=250, measuring_lr=0.005, probes=512,
         precision="auto", compile="auto",
     ),
     # The paper's setting for this comparison could not be checked: a GPT-2 on the embedded text.

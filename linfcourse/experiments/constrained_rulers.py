@@ -67,7 +67,7 @@ class Config:
 
 PRESETS = {
     "cpu": Config(),
-    "gpu": Config(shape=(64, 32), box=1.0, spectral=8.0, steps=3000),
+    "gpu": Config(shape=(64, 32), box=1.0, spectral=8.0, steps=1500),
     # None of the papers has this experiment: `paper` is a larger one of ours.
     "paper": Config(shape=(256, 128), box=1.0, spectral=16.0, steps=10_000),
 }

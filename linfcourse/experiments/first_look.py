@@ -58,8 +58,8 @@ class Config:
 PRESETS = {
     "cpu": Config(),
     "gpu": Config(
-        lrs=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0), seeds=(0, 1, 2),
-        n_layer=4, n_head=4, width=128, context=128, batch=64, steps=1000, warmup=100, last=100,
+        lrs=(0.001, 0.004, 0.016, 0.063, 0.25, 1.0), seeds=(0, 1, 2),
+        n_layer=4, n_head=4, width=128, context=128, batch=64, steps=500, warmup=50, last=50,
         precision="auto", compile="auto",
     ),
     "paper": Config(

@@ -103,8 +103,8 @@ class Config:
 PRESETS = {
     "cpu": Config(),
     "gpu": Config(
-        n_layer=4, n_head=4, width=64, context=64, batch=64, levels=(2.8, 2.4, 2.0), switch_at=2.4,
-        steps=20_000, seeds=(0, 1, 2), exact_seeds=(), probes=256, candidates=32, sample=100,
+        n_layer=4, n_head=4, width=64, context=64, batch=64, levels=(2.8, 2.5, 2.3), switch_at=2.5,
+        steps=4000, seeds=(0, 1, 2), exact_seeds=(), probes=256, candidates=32, sample=100,
     ),
     # The sizes of the paper's language models are not known to us: a run of ours, larger.
     "paper": Config(

@@ -64,7 +64,7 @@ class Config:
 PRESETS = {
     "cpu": Config(),
     "gpu": Config(
-        n_layer=6, n_head=4, width=128, context=128, batch=64, steps=2000, warmup=200, last=100,
+        n_layer=4, n_head=4, width=128, context=128, batch=32, steps=500, warmup=50, last=50,
         precision="auto", compile="auto",
     ),
     # The paper fine-tunes pretrained models; `paper` here is a larger run of ours from scratch.

@@ -69,7 +69,8 @@ class Config:
 PRESETS = {
     "cpu": Config(),
     "gpu": Config(
-        size=60, steps=300, network_steps=1000, side=14, width=256, batch=512, last=100
+        seeds=tuple(range(6)), size=60, steps=300, network_steps=1000, side=14, width=256,
+        batch=512, last=100,
     ),
     # The SOAP paper trains language models of hundreds of millions of weights; this is a larger
     # run of ours.

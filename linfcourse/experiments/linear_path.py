@@ -69,7 +69,7 @@ class Config:
 
 PRESETS = {
     "cpu": Config(),
-    "gpu": Config(ds=(50, 100, 200, 400, 800, 1600), seeds=tuple(range(100))),
+    "gpu": Config(ds=(50, 100, 200, 400, 800, 1600), steps=1000, seeds=tuple(range(20))),
     # The paper proves this for large d and prints no sizes that we could check: a run of ours.
     "paper": Config(ds=(100, 400, 1600, 6400), seeds=tuple(range(10))),
 }

@@ -67,9 +67,9 @@ class Config(first_look.Config):
 PRESETS = {
     "cpu": Config(),
     "gpu": Config(
-        methods=first_look.ORDER, lrs=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0),
-        n_layer=4, n_head=4, width=128, context=128, batch=64, steps=1000, warmup=100, last=100,
-        measured=(("adam", 0.003), ("sgd", 0.1)), seeds=(0, 1, 2),
+        methods=first_look.ORDER, lrs=(0.001, 0.004, 0.016, 0.063, 0.25, 1.0),
+        n_layer=4, n_head=4, width=128, context=128, batch=64, steps=500, warmup=50, last=50,
+        measured=(("adam", 0.004), ("sgd", 0.25)), seeds=(0, 1, 2),
         measure_every=250, precision="auto", compile="auto",
     ),
     # The paper's setting as its code has it; that runs Adam at one lr, 1.8e-3, and here each

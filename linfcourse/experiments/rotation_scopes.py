@@ -60,8 +60,8 @@ class Config(first_look.Config):
 PRESETS = {
     "cpu": Config(),
     "gpu": Config(
-        lrs=(0.001, 0.003, 0.01, 0.03, 0.1), n_layer=4, width=128, context=128, batch=64,
-        steps=1000, warmup=100, last=100, measured_lr=0.003,
+        lrs=(0.001, 0.003, 0.01, 0.03, 0.1), n_layer=4, width=128, context=128, batch=32,
+        steps=350, warmup=35, last=50, measured_lr=0.003,
         precision="auto", compile="auto",
     ),
     # The follow-up's setting could not be checked: a GPT-2-sized run of ours.
