@@ -103,21 +103,23 @@ def needs(name: str, scale: str = "paper") -> Needs:
 
 
 def render() -> str:
-    """The table as Markdown."""
-    header = ["", "parameters d", "trials", "updates each", "an update sees", "in parts",
-              "a trial sees", "Adam, GB", "rotated Adam, GB", "checkpoint, GB"]  # fmt: skip
-    lines = [header, [":--"] + ["--:"] * (len(header) - 1)]
-    for name in _KINDS:
-        n = needs(name)
-        lines.append([
-            f"`{name}`", f"{n.parameters:,}", f"{n.trials}", f"{n.updates:,}",
-            f"{n.examples:,} {n.unit}", f"{n.parts}",
-            f"{_short(n.examples * n.updates)} {n.unit}",
-            *(f"{n.memory(vectors):.2g}" for vectors in (4, 6)),
-            f"{n.memory(4):.2g}" if n.resumes else "none",
-        ])  # fmt: skip
-    rows = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    return f"<!-- Written by `python tools/resource_table.py` from the presets. -->\n\n{rows}\n"
+    """The table as Markdown, a column for each preset, so that it is narrow."""
+    presets = [needs(name) for name in _KINDS]
+    rows: dict[str, Callable[[Needs], str]] = {
+        "parameters d": lambda n: f"{n.parameters:,}",
+        "trials": lambda n: f"{n.trials}",
+        "updates in each": lambda n: f"{n.updates:,}",
+        "an update sees": lambda n: f"{n.examples:,} {n.unit}",
+        "in parts": lambda n: f"{n.parts}",
+        "a trial sees": lambda n: f"{_short(n.examples * n.updates)} {n.unit}",
+        "Adam, GB": lambda n: f"{n.memory(4):.2g}",
+        "rotated Adam, GB": lambda n: f"{n.memory(6):.2g}",
+        "checkpoint, GB": lambda n: f"{n.memory(4):.2g}" if n.resumes else "none",
+    }
+    lines = [["", *_KINDS], [":--"] + ["--:"] * len(presets)]
+    lines += [[what, *map(say, presets)] for what, say in rows.items()]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"<!-- Written by `python tools/resource_table.py` from the presets. -->\n\n{table}\n"
 
 
 def _short(count: int) -> str:
