@@ -18,6 +18,9 @@ import torch
 
 Times = dict[str, Any]
 
+IDLE = 5.0
+"""Seconds after which memory that nobody touched may have been paged out."""
+
 
 class Clock(Protocol):
     """Says how long a call takes, in seconds: its own time, and the time on the wall."""
@@ -79,11 +82,13 @@ def race(
     warmup: int = 2,
     progress: Callable[[str], object] | None = None,
     clock: Clock | None = None,
+    idle: float = IDLE,
 ) -> dict[str, Times]:
     """Time every entrant once a round: A B C, C B A, A B C, …
 
     The order turns round so that nobody always runs after the same neighbour, whose traces are in
-    the cache and in the allocator.
+    the cache and in the allocator. Whoever has waited long for a slow neighbour is called once
+    before it is timed.
 
     Args:
         entrants: {name: what to time}, at least one.
@@ -91,6 +96,7 @@ def race(
         warmup: calls of each before the first round, not timed: they make states and tables.
         progress: called with a line of text now and then.
         clock: what to time with (default: the processor's clock).
+        idle: what a long wait is, in seconds.
 
     Returns:
         {name: {"min", "median", "seconds": one a round, "wall_seconds": one a round}}; the first
@@ -106,18 +112,23 @@ def race(
     clock = ProcessorClock() if clock is None else clock
     seconds: dict[str, list[float]] = {name: [] for name in entrants}
     wall_seconds: dict[str, list[float]] = {name: [] for name in entrants}
+    called: dict[str, float] = {}  # when each was last at work
     for name, run in entrants.items():
         if progress:
             progress(f"warming up {name}")
         for _ in range(warmup):
             run()
+        called[name] = time.perf_counter()
     gc.collect()
     for index in range(rounds):
         if progress:
             progress(f"round {index + 1} of {rounds}")
         order = list(entrants) if index % 2 == 0 else list(reversed(entrants))
         for name in order:
+            if time.perf_counter() - called[name] > idle:
+                entrants[name]()
             own, wall = clock.time(entrants[name])
+            called[name] = time.perf_counter()
             seconds[name].append(own)
             wall_seconds[name].append(wall)
     return {name: summary(seconds[name], wall_seconds[name]) for name in entrants}

@@ -146,10 +146,25 @@ def test_times_are_the_processors_and_the_walls_are_kept(monkeypatch):
     monkeypatch.setattr(timing.time, "perf_counter", lambda: clock["wall"])
     lengths = iter([1.0, 2.0, 6.0, 1.0, 1.0, 1.0])  # a b, b a, a b
     entrants = {name: lambda: work(next(lengths)) for name in "ab"}
-    times = timing.race(entrants, rounds=3, warmup=0)
+    times = timing.race(entrants, rounds=3, warmup=0, idle=math.inf)
     assert times["a"]["seconds"] == [1.0, 1.0, 1.0] and times["b"]["seconds"] == [2.0, 6.0, 1.0]
     assert times["b"]["wall_seconds"] == [20.0, 60.0, 10.0]
     assert timing.ratios(times["b"], times["a"]) == (2.0, 1.0)
+
+
+def test_who_has_waited_long_is_called_once_before_it_is_timed(monkeypatch):
+    clock, calls = {"now": 0.0}, {"quick": 0, "slow": 0}
+
+    def called(name, seconds):
+        calls[name] += 1
+        clock["now"] += seconds
+
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: clock["now"])
+    entrants = {"quick": lambda: called("quick", 0.1), "slow": lambda: called("slow", 10.0)}
+    times = timing.race(entrants, rounds=2, warmup=1, idle=5.0)
+    # quick waits for slow before each round; slow's two rounds follow each other
+    assert calls == {"quick": 1 + 2 * 2, "slow": 1 + 2}
+    assert all(len(entry["seconds"]) == 2 for entry in times.values())
 
 
 @pytest.mark.parametrize(
