@@ -47,7 +47,7 @@ class BlockTensor:
             factor=1 - lr * weight_decay if decoupled else 1.0,
             penalty=0.0 if decoupled else weight_decay,
             sign=-1 if group["maximize"] else 1,
-            compiled=compiled and DESCEND.active and worth_compiling(x),
+            compiled=compiled and worth_compiling(DESCEND, x),
         )
 
     def root(self, v: Tensor, count: float | Tensor) -> Tensor:

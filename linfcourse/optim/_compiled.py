@@ -22,9 +22,9 @@ _WORTH = 131_072
 """Elements below which the calls of a step take most of its time, and a compiled call is longer."""
 
 
-def worth_compiling(x: Tensor) -> bool:
-    """Whether a compiled step is faster, and takes such a tensor at all."""
-    return type(x) in (Tensor, torch.nn.Parameter) and x.numel() >= _WORTH
+def worth_compiling(step: Compiled, x: Tensor) -> bool:
+    """Whether the step can be compiled, takes such a tensor, and is faster then."""
+    return step.active and type(x) in (Tensor, torch.nn.Parameter) and x.numel() >= _WORTH
 
 
 def as_vectors(*tensors: Tensor) -> list[Tensor]:

@@ -139,7 +139,7 @@ class Lion(Optimizer):
                 "maximize": group["maximize"],
             }
             tensors = as_real(p), as_real(g), as_real(state["exp_avg"])
-            if self.compiled and LION_STEP.active and worth_compiling(p):
+            if self.compiled and worth_compiling(LION_STEP, p):
                 _compiled_step(*tensors, **options)
                 continue
             for pieces in chunks(*tensors, scratch=1):

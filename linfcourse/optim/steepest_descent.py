@@ -206,7 +206,7 @@ class SteepestDescent(Optimizer):
             return loss
         for group, p, g in found:
             norm, m = self._bound[None if self.joint else p], self._momentum_of(p, group)
-            if self.compiled and isinstance(norm, LInf) and _can_compile(p):
+            if self.compiled and isinstance(norm, LInf) and worth_compiling(SIGN_STEP, p):
                 _compiled_sign_step(group, as_real(p), as_real(g), m)
                 continue
             tensors = [as_real(p), as_real(g)] + ([] if m is None else [m])
@@ -245,10 +245,6 @@ def _direction(group: dict[str, Any], g: Tensor, m: Tensor | None = None) -> Ten
 
 def _move(group: dict[str, Any], x: Tensor, s: Tensor) -> None:
     move(x, s, float(group["lr"]), float(group["weight_decay"]))
-
-
-def _can_compile(p: Tensor) -> bool:
-    return SIGN_STEP.active and worth_compiling(p)
 
 
 def _compiled_sign_step(group: dict[str, Any], x: Tensor, g: Tensor, m: Tensor | None) -> None:
