@@ -22,10 +22,11 @@ from benchmarks.optimizers import (
     WORDS,
     compiled_steps,
     memory_speed,
+    raced,
 )
 from benchmarks.rotated import HADAMARD as ROTATED
-from benchmarks.timing import clock_of, race
-from benchmarks.workloads import copy_with_the_same_gradients, describe, gpt_with_gradients
+from benchmarks.timing import clock_of
+from benchmarks.workloads import copy_with_the_same_gradients, gpt_with_gradients
 from linfcourse import optim, partitions
 from linfcourse.rotations import Hadamard
 
@@ -96,22 +97,8 @@ def _case(name: str, rounds: int, progress: Any, device: torch.device | str) -> 
         **compiled_steps(parameters, adaptive, adaptive),
         ROTATED: rotated_adamw(copy_with_the_same_gradients(parameters)),
     }
-    gradients = [p.grad for p in parameters]
-    copies = [torch.empty_like(g) for g in gradients]
-
-    def copy() -> None:
-        torch._foreach_copy_(copies, gradients)
-
-    entrants = {COPY: copy, **{label: optimizer.step for label, optimizer in steps.items()}}
-    times = race(
-        entrants,
-        rounds,
-        progress=lambda line: progress and progress(f"{name}: {line}"),
-        clock=clock_of(device, REPEATS),
-    )
-    for label, entry in times.items():
-        entry["words"] = GPU_WORDS[label]
-    return {"case": name, **describe(parameters), "times": times}
+    clock = clock_of(device, REPEATS)
+    return raced(name, steps, parameters, GPU_WORDS, rounds, progress, clock)
 
 
 def columns(case: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
